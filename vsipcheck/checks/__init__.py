@@ -1,0 +1,1 @@
+"""The checks: one file each, named after its subcommand, and the registry."""
