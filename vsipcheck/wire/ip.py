@@ -80,7 +80,7 @@ ADDRESS_BLOCKS: tuple[AddressBlock, ...] = (
     AddressBlock("203.0.113.0/24", _C.DOCUMENTATION, "Documentation (TEST-NET-3)", "RFC 5737"),
     AddressBlock("224.0.0.0/4", _C.MULTICAST, "Multicast", "RFC 5771"),
     AddressBlock("240.0.0.0/4", _C.RESERVED, "Reserved", "RFC 1112 §4"),
-    AddressBlock("255.255.255.255/32", _C.BROADCAST, "Limited Broadcast", "RFC 8190"),
+    AddressBlock("255.255.255.255/32", _C.BROADCAST, "Limited Broadcast", "RFC 919 §7"),
     # IANA hands out unicast from 2000::/3 alone so far, so that everything else is nobody's.
     AddressBlock("::/0", _C.RESERVED, "Reserved by IETF", "RFC 4291 §4"),
     AddressBlock("::/128", _C.UNSPECIFIED, "Unspecified Address", "RFC 4291 §2.5.2"),

@@ -10,7 +10,7 @@ PCMA_PAYLOAD_TYPE = 8
 PCMA_CLOCK_RATE_HZ = 8000
 # Zero amplitude in A-law with the even bits inverted, G.711 as RFC 3551 §4.5.14 takes it.
 PCMA_SILENCE = 0xD5
-# The packets that a probe has to be recognised from: an RTP header, and an SR up to the number.
+# How much of a probe has to be quoted: an RTP header, or an SR up to the end of the number.
 RTP_HEADER_LENGTH = 12
 RTCP_NUMBER_END = 14
 # A probe's number fills sequence and timestamp.
@@ -26,7 +26,7 @@ _SDES_CNAME = 1
 _SAMPLES_A_PACKET = 160
 # RFC 3551 §4.2: a receiver should accept packets of 0 to 200 ms.
 _MAX_PAYLOAD_MS = 200
-# An Ethernet frame holds some 180 of the smallest RTCP packets; the cap is for what loopback can carry.
+# An Ethernet frame holds 184 packets that name a source, at 8 octets each; the cap is for larger datagrams.
 _MAX_RTCP_PACKETS = 256
 
 

@@ -336,9 +336,9 @@ def decode(data: bytes) -> StunMessage:
     """The one message that fills the datagram: 20-byte header, then 4-byte-aligned attributes. RFC 8489 §5, §14.
 
     Addresses are (host, port). An unknown attribute is kept as bytes, and so is an optional one (code 0x8000 and up)
-    that is malformed, because a receiver may ignore it. Raises WireError if the data is truncated or has trailing
-    bytes, the cookie is wrong, or an attribute that has to be understood is malformed. A wrong FINGERPRINT does not
-    raise; it is told in `fingerprint_valid`.
+    that is malformed, because a receiver may ignore it. Octets of text that are not UTF-8 are written out in hex.
+    Raises WireError if the data is truncated or has trailing bytes, the cookie is wrong, or an attribute that has to
+    be understood is malformed. A wrong FINGERPRINT does not raise; it is told in `fingerprint_valid`.
     """
     if len(data) < _HEADER_LENGTH:
         raise WireError(f"{len(data)} bytes are too short for a STUN header")
@@ -360,10 +360,8 @@ def decode(data: bytes) -> StunMessage:
     while offset < len(data):
         if len(attributes) == _MAX_ATTRIBUTES:
             raise WireError(f"more than {_MAX_ATTRIBUTES} attributes")
-        code, value_length = (
-            int.from_bytes(data[offset : offset + 2], "big"),
-            int.from_bytes(data[offset + 2 : offset + 4], "big"),
-        )
+        code = int.from_bytes(data[offset : offset + 2], "big")
+        value_length = int.from_bytes(data[offset + 2 : offset + 4], "big")
         end = offset + 4 + value_length
         if end > len(data):
             raise WireError(f"attribute 0x{code:04x} at byte {offset} runs past the end of the message")

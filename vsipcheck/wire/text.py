@@ -16,8 +16,8 @@ _ESCAPE_SEQUENCE = re.compile(r"\\(?:\\|x([0-9a-fA-F]{2}))")
 # marks that nevertheless draw nothing: Default_Ignorable_Code_Point of the Unicode Character Database, and the Braille
 # blank.
 _INVISIBLE = frozenset(
-    [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0]
-    + [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]
+    {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0}
+    | {*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 )
 
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
@@ -36,7 +36,7 @@ def unescape(text: str) -> bytes:
     r"""The bytes that `escape` was given. Raises WireError for a lone backslash, or a character it never writes."""
     end = _match_length(text)
     if end != len(text):
-        raise WireError(f"malformed escape at character {end}: {ascii(text[end : end + 4])}")
+        raise WireError(f"malformed escape at character {end}: {text[end : end + 4]!a}")
     return _ESCAPE_SEQUENCE.sub(lambda m: "\\" if m[1] is None else chr(int(m[1], 16)), text).encode("latin-1")
 
 
