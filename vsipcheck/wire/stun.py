@@ -7,6 +7,7 @@ import enum
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
 
@@ -118,8 +119,7 @@ class StunMessage:
         return tuple(a.code for a in self.attributes if a.is_comprehension_required and a.name is None)
 
 
-@dataclass(frozen=True, slots=True)
-class _AttributeRow:
+class _AttributeRow(NamedTuple):
     code: int
     name: str
     pack: Callable[[AttributeValue, bytes], bytes]
