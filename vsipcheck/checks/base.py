@@ -130,3 +130,12 @@ class Check:
 def fact_ids(facts: Iterable[Any]) -> tuple[str, ...]:
     """The ids of `facts`, for `Finding.facts`."""
     return tuple(fact.id for fact in facts)
+
+
+def span_ms(facts: Iterable[Any]) -> tuple[float | None, float | None]:
+    """When the first of `facts` began and how long it took until the last ended: a finding's offset and duration."""
+    spans = [(fact.offset_ms, fact.offset_ms + (fact.duration_ms or 0.0)) for fact in facts]
+    if not spans:
+        return None, None
+    begun = min(span[0] for span in spans)
+    return begun, round(max(span[1] for span in spans) - begun, 3)

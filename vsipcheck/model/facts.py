@@ -121,6 +121,7 @@ class Hop(Fact, frozen=True, kw_only=True, tag="hop"):
     rtt_ms: float | None = None  # the best
     icmp: Icmp | None = None
     reached: bool = False  # the answer came from the target itself
+    contrasts: int = 0  # misses beside a control with this TTL, sent right after, that was answered
 
 
 class PortSpan(Fact, frozen=True, kw_only=True, tag="port_span"):
