@@ -47,7 +47,7 @@ _STACKED_BELOW = 60
 _WHO_COLUMN_FROM = 100
 _ENDED_BY = {"deadline": "the deadline of the run came first", "interrupted": "the run was interrupted"}
 _MARK = "*"
-_LABEL_CELLS = 11
+_LABEL_CELLS = 12
 # Up to here the names of targets stand in a column of their own.
 _TARGET_CELLS = 18
 _BECAUSE_SHOWN = 4
