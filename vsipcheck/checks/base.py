@@ -46,7 +46,11 @@ class Recorder:
         self._now_ms = now_ms
         self._facts: list[AnyFact] = []
         self._waiters: list[asyncio.Event] = []
-        self.finished = False
+        self.finished_ms: float | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.finished_ms is not None
 
     def add(self, fact: F, *, offset_ms: float | None = None) -> F:
         """Keep `fact` with an id, and with the present moment unless `offset_ms` says when it began. Returns it."""
@@ -61,7 +65,7 @@ class Recorder:
 
     def finish(self) -> None:
         """No more facts will come. Those who still wait get None."""
-        self.finished = True
+        self.finished_ms = self._now_ms()
         self._wake()
 
     @property

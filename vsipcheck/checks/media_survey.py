@@ -16,7 +16,7 @@ import asyncio
 import itertools
 import math
 import random
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ BRACKET_S = 16.0
 MIN_CONTRASTS = 3
 CHANCE = 1e-4
 MAX_CONTRASTS = 14
+FIRST_QUOTA = 2  # answers asked of one router in the first round
 MAX_ANSWERS_A_ROUND = 16
 ROUND_GAP_S = 0.15
 DRY_GAP_S = 0.45  # when routers answered less than they were asked
@@ -94,28 +95,24 @@ class PortState:
 
     @property
     def target_answered(self) -> bool:
-        return any(probe.from_target for probe in self._all())
+        return any(probe.from_target for probe in self.all_probes())
 
     @property
     def rejected(self) -> Probe | None:
         """A probe that somebody who is not the target refused to carry."""
-        for probe in self._all():
+        for probe in self.all_probes():
             if probe.icmp is not None and not probe.expired and not probe.from_target:
                 return probe
         return None
 
     @property
     def local_failure(self) -> Failure | None:
-        for probe in self._all():
+        for probe in self.all_probes():
             if probe.local_failure is not None:
                 return probe.local_failure
         return None
 
-    @property
-    def missed(self) -> bool:
-        return bool(self.probes) and not any(probe.answered for probe in self.probes)
-
-    def _all(self) -> Iterable[Probe]:
+    def all_probes(self) -> Iterable[Probe]:
         if self.plain is not None:
             yield self.plain
         yield from self.probes
@@ -211,6 +208,14 @@ class MediaSurvey:
         finally:
             self._record()
 
+    async def run_plain(self) -> None:
+        """Where no TTL can be set or no ICMP error be seen: what plain datagrams draw."""
+        try:
+            await self._plain()
+            await self.prober.settle(list(self._plain_probes()), 1.0)
+        finally:
+            self._record()
+
     def _plain_probes(self) -> Iterable[Probe]:
         for target in self.targets:
             for state in target.ports.values():
@@ -299,13 +304,15 @@ class MediaSurvey:
         reached = state.reached
         outside = self.outside_ttl(target)
         floor = outside if outside is not None else 1
-        if reached is not None and reached[0] >= floor and not self._stops_short(target, reached[0]):
+        seen_outside = reached is not None and reached[0] >= floor
+        if seen_outside and not self._unexplained(target, state) and not self._stops_short(target):
             return True
         return state.contrasts_beyond(reached[0] if reached else 0) >= self._needed_contrasts(target)
 
-    def _stops_short(self, target: TargetState, ttl: int) -> bool:
-        """Some control got farther than any in-range probe did: being at `ttl` is then not enough."""
-        return target.control_reach() > target.in_range_reach() >= ttl
+    @staticmethod
+    def _stops_short(target: TargetState) -> bool:
+        """Some control got farther than any in-range probe did: being outside is then not enough."""
+        return target.control_reach() > target.in_range_reach()
 
     def _needed_contrasts(self, target: TargetState) -> int:
         """Misses beside an answered control that chance alone does not explain, given the misses of ports that pass."""
@@ -353,6 +360,7 @@ class MediaSurvey:
     async def _round(self, work: list[tuple[TargetState, list[PortState]]], turn: int) -> bool:
         """One round. True when routers answered clearly less than they were asked: time to wait."""
         asked: dict[str, list[Probe]] = {}
+        fresh_asked: dict[str, list[Probe]] = {}
         groups: list[tuple[TargetState, int, list[tuple[PortState, Probe]], Probe | None]] = []
         everything: list[Probe] = []
         tcp_groups: list[tuple[TargetState, int, list[tuple[PortState, Probe]]]] = []
@@ -360,33 +368,27 @@ class MediaSurvey:
             hops = target.hops()
             usable = self._usable_hops(target)
             control_by_tcp = not any(probe.expired and (probe.ttl or 0) in usable for probe in target.udp_probes())
-            suspects = [state for state in states if state.contrasts or (state.missed and len(state.probes) > 2)]
-            others = [state for state in states if state not in suspects]
-            if suspects:
-                ttl = usable[turn % len(usable)]
-                pairs = [(state, self._probe(target, state, ttl)) for state in suspects]
-                if control_by_tcp:
-                    tcp_groups.append((target, ttl, pairs))
-                else:
-                    groups.append((target, ttl, pairs, self._passing_control(target, ttl)))
-            for ttl in usable:
-                router = hops[ttl]
-                room = self.quota.setdefault(router, 3) - len(asked.get(router, ()))
-                batch, others = others[: max(room, 0)], others[max(room, 0) :]
-                pairs = [(state, self._probe(target, state, ttl)) for state in batch]
-                if not pairs:
-                    continue
-                asked.setdefault(router, []).extend(probe for _, probe in pairs)
+            suspects = [state for state in states if state.contrasts or self._unexplained(target, state)]
+            fresh = [state for state in states if state not in suspects]
+            ttl = usable[turn % len(usable)]
+            batches = [(ttl, self._suspects_for(suspects, ttl, self._room(hops[ttl], asked)))]
+            for far in usable:
+                room = self._room(hops[far], asked) - (len(batches[0][1]) if far == ttl else 0)
+                batch, fresh = fresh[: max(room, 0)], fresh[max(room, 0) :]
+                batches.append((far, batch))
+            for index, (at, batch) in enumerate(batches):
+                pairs = [(state, self._probe(target, state, at)) for state in batch]
+                asked.setdefault(hops[at], []).extend(probe for _, probe in pairs)
                 everything.extend(probe for _, probe in pairs)
-                if any(state.missed and len(state.probes) > 1 for state, _ in pairs):
-                    if control_by_tcp:
-                        tcp_groups.append((target, ttl, pairs))
-                    else:
-                        groups.append((target, ttl, pairs, self._passing_control(target, ttl)))
-        for _, _, pairs, control in groups:
-            everything.extend(probe for _, probe in pairs)
-            if control is not None:
-                everything.append(control)
+                if index:
+                    fresh_asked.setdefault(hops[at], []).extend(probe for _, probe in pairs)
+                if not pairs or index:
+                    continue
+                if control_by_tcp:
+                    tcp_groups.append((target, at, pairs))
+                else:
+                    groups.append((target, at, pairs, self._passing_control(target, at)))
+        everything.extend(control for _, _, _, control in groups if control is not None)
         tcp_answers = asyncio.gather(
             *(
                 self._tcp_control(target, self.context.profile.controls.tcp_ports[0], ttl)
@@ -399,7 +401,9 @@ class MediaSurvey:
         for (target, ttl, pairs), answered in zip(tcp_groups, await tcp_answers, strict=True):
             self._count_contrasts(target, ttl, pairs, answered)
         dry = False
-        for router, probes in asked.items():
+        for router, probes in fresh_asked.items():
+            if not probes:
+                continue
             answered_count = sum(probe.answered for probe in probes)
             if answered_count == len(probes):
                 self.quota[router] = min(self.quota[router] * 2, MAX_ANSWERS_A_ROUND)
@@ -407,6 +411,24 @@ class MediaSurvey:
                 self.quota[router] = max(1, answered_count)
                 dry = True
         return dry or bool(groups) or bool(tcp_groups)
+
+    def _room(self, router: str, asked: Mapping[str, Sequence[Probe]]) -> int:
+        """How many more answers this round may ask of a router."""
+        return self.quota.setdefault(router, FIRST_QUOTA) - len(asked.get(router, ()))
+
+    @staticmethod
+    def _suspects_for(suspects: Sequence[PortState], ttl: int, room: int) -> list[PortState]:
+        """Suspects that a hop can tell about. Those that already have a contrast draw no answers: all of them go."""
+        able = [state for state in suspects if state.reached is None or state.reached[0] < ttl]
+        likely_blocked = [state for state in able if state.contrasts]
+        return likely_blocked + [state for state in able if not state.contrasts][: max(room, 1)]
+
+    @staticmethod
+    def _unexplained(target: TargetState, state: PortState) -> int:
+        """Misses at hops that answer others, farther than this port was ever seen: a rate limit, loss, or a block."""
+        hops = target.hops()
+        reach = state.reached[0] if state.reached else 0
+        return sum(p.ttl is not None and p.ttl > reach and p.ttl in hops and not p.answered for p in state.probes)
 
     def _passing_control(self, target: TargetState, ttl: int) -> Probe | None:
         """A probe with the same TTL on a port that is known to get there."""
@@ -601,14 +623,15 @@ class MediaSurvey:
         )
 
     def _span_facts(self, target: TargetState) -> list[PortSpan]:
-        return [self._span(target, state) for _, state in sorted(target.ports.items())]
+        needed = self._needed_contrasts(target)
+        return [self._span(target, state, needed) for _, state in sorted(target.ports.items())]
 
-    def _span(self, target: TargetState, state: PortState) -> PortSpan:
+    def _span(self, target: TargetState, state: PortState, needed: int) -> PortSpan:
         reached = state.reached
         rejected = state.rejected
         floor = reached[0] if reached else 0
         beyond = sorted(ttl for ttl in state.contrasts if ttl > floor)
-        answered = next((probe for probe in state._all() if probe.from_target), None)
+        answered = next((probe for probe in state.all_probes() if probe.from_target), None)
         chosen = rejected or answered
         if state.local_failure is not None:
             outcome, failure, icmp = "local", state.local_failure, None
@@ -631,6 +654,7 @@ class MediaSurvey:
             reached_ttl=reached[0] if reached else None,
             reached_address=reached[1] if reached else None,
             stopped_ttl=beyond[0] if beyond else None,
-            unanswered=sum(not p.answered and (p.ttl or 0) > floor for p in state.probes),
+            unanswered=self._unexplained(target, state),
             controls_answered=sum(state.contrasts[ttl] for ttl in beyond),
+            controls_needed=needed,
         )

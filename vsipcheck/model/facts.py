@@ -127,9 +127,10 @@ class Hop(Fact, frozen=True, kw_only=True, tag="hop"):
 class PortSpan(Fact, frozen=True, kw_only=True, tag="port_span"):
     """What was seen on the ports first_port..last_port of one target (one port for a sample, many for a sweep).
 
-    `reached_ttl`: the farthest TTL at which a hop answered for these ports. `stopped_ttl`: the nearest TTL beyond it at
-    which `unanswered` probes of these ports got nothing although `controls_answered` probes to a control port of the
-    same target, sent at the same moment with the same TTL, were answered. Without such controls silence is no data.
+    `reached_ttl`: the farthest TTL at which a hop answered for these ports. `unanswered`: probes with a larger TTL that
+    got nothing although that hop answers others; `stopped_ttl`: the nearest of these at which, in addition,
+    `controls_answered` probes to a control of the same target, sent right after with the same TTL, were answered.
+    Without such controls silence is no data.
     """
 
     target: str
@@ -147,6 +148,7 @@ class PortSpan(Fact, frozen=True, kw_only=True, tag="port_span"):
     stopped_ttl: int | None = None
     unanswered: int = 0
     controls_answered: int = 0
+    controls_needed: int = 0  # so many make silence proof, given what this path loses
 
 
 class AddressSeen(Fact, frozen=True, kw_only=True, tag="address_seen"):
