@@ -79,7 +79,7 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TcpConnect:
-    """One connection attempt: a stream, or why not. `rtt_ms` is SYN to SYN-ACK."""
+    """One connection attempt: a stream, or why not. `rtt_ms` is SYN to SYN-ACK, or to the RST or ICMP that answered."""
 
     stream: Stream | None
     at_ms: float
