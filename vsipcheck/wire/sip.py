@@ -1,7 +1,7 @@
 """SIP messages as values: bytes in, messages with their deviations out, and back. RFC 3261, RFC 3581, RFC 5626.
 
 The reader is tolerant: what can be understood is returned, with a `Deviation` for every rule that the bytes break,
-since who broke which rule is evidence. Values keep the received text; `raw` fields joined give the received bytes again.
+since who broke which rule is evidence. Values keep the received text; `raw` joined gives the received bytes again.
 Nothing but `WireError` is raised, for any bytes whatever, and every cost is linear in the input and capped.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
 
@@ -111,8 +112,7 @@ DEVIATIONS: dict[str, Grade] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Deviation:
+class Deviation(NamedTuple):
     """One rule that a message breaks. `detail` quotes the peer: escape it before a person sees it."""
 
     code: str
@@ -149,8 +149,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _QUOTED_OR_OPEN = re.compile(r'"(?>[^"\\]|\\.)*+"?', re.DOTALL)
 # RFC 3261 §7.3.1, §25.1: COMMA and SEMI separate outside quoted strings and <> only.
 _LEXEME = re.compile(r'"(?>[^"\\]|\\.)*+"?|<[^>]*+>?|[^"<,;]++|[,;]', re.DOTALL)
-# RFC 3261 §25.1: SIP-Version, Status-Line.
-_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
+# RFC 3261 §25.1: Status-Line.
 _STATUS_LINE = re.compile(r"(SIP/[^ \t]++)([ \t]++)([0-9]{1,19}+)(?:([ \t])(.*))?", re.IGNORECASE | re.DOTALL)
 # RFC 3261 §25.1: via-parm up to its parameters; SLASH and COLON take white space on both sides. In host, "_" is not
 # allowed but common.
@@ -166,13 +165,13 @@ _DIGITS = re.compile(r"[0-9]++")
 # RFC 3261 §25.1: CSeq.
 _CSEQ = re.compile(rf"([0-9]++)[ \t]++([{_TOKEN_CHARS}]++)")
 # RFC 3261 §25.1: SIP-date, which is RFC 1123's with GMT alone.
-_SIP_DATE = re.compile(
-    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4}"
-    r" [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
-    re.IGNORECASE,
+# Left to the cache of `re`, as these two and the greetings are seldom needed and compiling costs start-up time.
+_SIP_DATE = (
+    r"(?i:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} (?i:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4}"
+    r" [0-9]{2}:[0-9]{2}:[0-9]{2} (?i:GMT)"
 )
 # RFC 3261 §25.1: warning-value starts with warn-code and warn-agent.
-_WARN_CODE = re.compile(r"[0-9]{3}[ \t]++[^ \t]")
+_WARN_CODE = r"[0-9]{3}[ \t]++[^ \t]"
 _LINE = re.compile(rb"[^\n]*+\n|[^\n]++")
 _BLANK_LINES = re.compile(rb"(?:\r\n|\n)*+")
 _CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -218,13 +217,13 @@ _MANDATORY = ("Via", "From", "To", "Call-ID", "CSeq")
 
 # What answers on a port meant for SIP, by its first octets. "SSH-" alone could also begin a SIP method by the grammar.
 _GREETINGS = (
-    (re.compile(rb"SSH-"), "ssh"),
-    (re.compile(rb"HTTP/", re.IGNORECASE), "http"),
-    (re.compile(rb"(?:GET|HEAD|POST|PUT|CONNECT) [^\n]*+HTTP/", re.IGNORECASE), "http"),
-    (re.compile(rb"<(?:!doctype|html|\?xml)", re.IGNORECASE), "html"),
-    (re.compile(rb"[\x14-\x17]\x03[\x00-\x04]"), "tls"),  # RFC 8446 §5.1: content type, legacy_record_version
-    (re.compile(rb"RTSP/", re.IGNORECASE), "rtsp"),
-    (re.compile(rb"220[ -]"), "smtp or ftp"),
+    (rb"SSH-", "ssh"),
+    (rb"(?i)HTTP/", "http"),
+    (rb"(?i)(?:GET|HEAD|POST|PUT|CONNECT) [^\n]* HTTP/", "http"),
+    (rb"(?i)<(?:!doctype|html|\?xml)", "html"),
+    (rb"[\x14-\x17]\x03[\x00-\x04]", "tls"),  # RFC 8446 §5.1: content type, legacy_record_version
+    (rb"(?i)RTSP/", "rtsp"),
+    (rb"220[ -]", "smtp or ftp"),
 )
 
 
@@ -333,8 +332,7 @@ def _param(params: Params, name: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(NamedTuple):
     """One Via value. `host` has no brackets; parameter values are as received; `raw` is the value as received."""
 
     protocol: str
@@ -357,7 +355,7 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        """The source address that the server saw, None when absent. Without brackets: peers write both, RFC 5118 §4.5."""
+        """The source address that the server saw, None when absent; brackets are taken off, RFC 5118 §4.5."""
         value = _param(self.params, "received")
         return value.removeprefix("[").removesuffix("]") if value else None
 
@@ -402,8 +400,7 @@ def parse_via(value: str) -> Via:
     return _read_via(value)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class NameAddr:
+class NameAddr(NamedTuple):
     """A name-addr or addr-spec with header parameters. `display` is unquoted, None when absent; `uri` as received."""
 
     display: str | None
@@ -463,12 +460,11 @@ def _read_name_addr(value: str) -> tuple[NameAddr, list[tuple[str, str]]]:
 
 def parse_name_addr(value: str) -> NameAddr:
     """Read a From, To, Contact or Route value: `"Name" <uri>;params`, or `uri;params`, where the parameters belong to
-    the header field. Raises WireError if a quote or bracket is not closed or there is no URI. RFC 3261 §20.10, §25.1."""
+    the header field. Raises WireError if a quote or bracket is not closed or the URI is empty. RFC 3261 §20.10."""
     return _read_name_addr(value)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class SipUri:
+class SipUri(NamedTuple):
     """A URI. Of a sip or sips URI `host` (no brackets) is there; of any other `opaque`, all after the colon. Escapes
     are left as received."""
 
@@ -522,8 +518,7 @@ def _pair(part: str) -> tuple[str, str | None]:
     return name, value if equals else None
 
 
-@dataclass(frozen=True, slots=True)
-class CSeq:
+class CSeq(NamedTuple):
     """Sequence number and method. The number may be past 2**31 - 1, which no sender may use."""
 
     number: int
@@ -538,8 +533,7 @@ def parse_cseq(value: str) -> CSeq:
     return CSeq(_natural(match[1]), match[2])
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """One header field. `name` in its usual long form ("" for a line without a colon), `value` unfolded and trimmed,
     bytes that are not UTF-8 as surrogate escapes; `raw` the octets received, with folds and line ends."""
 
@@ -649,22 +643,20 @@ class SipResponse(SipMessage):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _RequestLine:
+class _RequestLine(NamedTuple):
     method: str
     uri: str
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class _StatusLine:
+class _StatusLine(NamedTuple):
     version: str
     status: int
     reason: str
 
 
 def _not_sip(seen: bytes) -> NotSipError:
-    looks_like = next((name for pattern, name in _GREETINGS if pattern.match(seen)), None)
+    looks_like = next((name for pattern, name in _GREETINGS if re.match(pattern, seen)), None)
     what = f"this looks like {looks_like}" if looks_like else "this is no SIP start line"
     return NotSipError(f"{what}: {seen[:60]!r}", seen=bytes(seen[:256]), looks_like=looks_like)
 
@@ -983,10 +975,10 @@ def _check_scalars(by_name: dict[str, list[str]], deviations: _Deviations) -> No
             if not digits or _exceeds(digits[0], limit):
                 deviations.add(code, f"{name}: {value}")
     for value in by_name.get("Date", ()):
-        if not _SIP_DATE.fullmatch(value):
+        if not re.fullmatch(_SIP_DATE, value):
             deviations.add("date_malformed", value)
     for value in by_name.get("Warning", ()):
-        if not all(_WARN_CODE.match(part) for part in _split(value, ",")):
+        if not all(re.match(_WARN_CODE, part) for part in _split(value, ",")):
             deviations.add("warning_malformed", value)
 
 
@@ -1024,21 +1016,19 @@ def parse_message(
     return draft.complete(body, data[end + len(body) :])
 
 
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """A CRLF between messages, the `count`th in a row. One is a pong, or an empty line before a message; an even count
+class KeepAlive(NamedTuple):
+    """A CRLF between messages, the `crlfs`th in a row. One is a pong, or an empty line before a message; an even number
     completes a ping. RFC 5626 §4.4.1, RFC 3261 §7.5."""
 
-    count: int
+    crlfs: int
 
     @property
     def completes_ping(self) -> bool:
         """Whether a server has to answer this with a CRLF."""
-        return self.count % 2 == 0
+        return self.crlfs % 2 == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Truncated:
+class Truncated(NamedTuple):
     """The stream ended inside a message. `message` is what could be read of it, None if not even its start line;
     `missing_bytes` of the body, None when the head was not complete; `data` the octets received of it."""
 
@@ -1064,7 +1054,7 @@ class StreamDecoder:
         self._buffer = bytearray()
         self._draft: _Draft | None = None
         self._crlfs = 0
-        # The message before gave no Content-Length: what follows may be its body, so that it proves nothing of the peer.
+        # The message before gave no Content-Length: what follows may be its body, so it proves nothing of the peer.
         self._length_missing = False
         self._framing_lost = False
         self._finished = False
@@ -1309,8 +1299,7 @@ def build_options(
     return build_request("OPTIONS", uri, headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(NamedTuple):
     """One value that a response had to return as the request gave it, and did not: `branch`, `sent_by`, `call_id`,
     `cseq_number`, `cseq_method` or `from_tag`. None is absent or unreadable."""
 
