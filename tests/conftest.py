@@ -1,0 +1,80 @@
+"""A guard: no test of this process sends a packet anywhere but loopback, unless it sits in a namespace made for it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# A test that runs inside a network namespace of its own, with no way out, says so with this variable.
+NAMESPACE_VARIABLE = "VSIPCHECK_TEST_NAMESPACE"
+
+
+class PacketRefusedError(AssertionError):
+    """A test tried to reach a host that is not on loopback."""
+
+
+def _is_loopback(address: object) -> bool:
+    if not isinstance(address, tuple) or not address:
+        return True  # a Unix socket
+    host = address[0]
+    if host in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(str(host).split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _in_own_namespace() -> bool:
+    return bool(os.environ.get(NAMESPACE_VARIABLE))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_loopback() -> Iterator[None]:
+    """Refuse connects, sends and look-ups that would leave this machine. Connecting a UDP socket sends nothing."""
+    if _in_own_namespace():
+        yield
+        return
+    patch = pytest.MonkeyPatch()
+
+    def guard(name: str, position: int) -> None:
+        original = getattr(socket.socket, name)
+
+        def guarded(self: socket.socket, *args: Any, **kwargs: Any) -> Any:
+            address = args[position] if len(args) > abs(position) - (position < 0) else None
+            harmless = name in ("connect", "connect_ex") and self.type & 0xF == socket.SOCK_DGRAM
+            inet = self.family in (socket.AF_INET, socket.AF_INET6)
+            if inet and not harmless and isinstance(address, tuple) and not _is_loopback(address):
+                raise PacketRefusedError(f"{name} to {address}: tests stay on loopback")
+            return original(self, *args, **kwargs)
+
+        patch.setattr(socket.socket, name, guarded)
+
+    guard("connect", 0)
+    guard("connect_ex", 0)
+    guard("sendto", -1)
+    guard("sendmsg", -1)
+    look_up = socket.getaddrinfo
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and not _is_name_of_loopback(name):
+            raise PacketRefusedError(f"getaddrinfo({name!r}): tests stay on loopback")
+        return look_up(host, *args, **kwargs)
+
+    patch.setattr(socket, "getaddrinfo", guarded_look_up)
+    yield
+    patch.undo()
+
+
+def _is_name_of_loopback(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.split("%")[0])
+    except ValueError:
+        return name in ("", "localhost") or name.endswith((".invalid", ".localhost"))
+    return True
