@@ -1,0 +1,94 @@
+# bash completion for vsipcheck. Generated: vsipcheck completion bash
+
+_vsipcheck() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous="" path="" next="" words="" files="" index
+    ((COMP_CWORD > 0)) && previous=${COMP_WORDS[COMP_CWORD - 1]}
+    # bash splits --option=value at the equals sign.
+    if [[ $current == '=' ]]; then
+        current=""
+    elif [[ $previous == '=' ]]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    for ((index = 1; index < COMP_CWORD; index++)); do
+        case ${COMP_WORDS[index]} in
+            --account-sid | --connections | --deadline | --expect-ip | --format | --fqdn | --media | --options | --output | --port | --ports | --primary | --profile | --rate | --resolver | --seed | --source | --timeout | -o)
+                [[ ${COMP_WORDS[index + 1]} == "=" ]] && ((index++))
+                ((index++))
+                continue
+                ;;
+        esac
+        next="$path ${COMP_WORDS[index]}"
+        case ${next# } in
+            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'demo' | 'schema' | 'completion' | 'profile' | 'profile list' | 'profile show' | 'profile check')
+                path=${next# }
+                ;;
+        esac
+    done
+    case $previous in
+        --profile)
+            words='exotel-tcp-mumbai'
+            files=1
+            ;;
+        --fqdn | --primary)
+            words='pstn.in2.exotel.com pstn.in4.exotel.com'
+            ;;
+        --account-sid | --connections | --deadline | --expect-ip | --media | --options | --port | --ports | --rate | --resolver | --seed | --source | --timeout)
+            :
+            ;;
+        --format)
+            words='terminal json'
+            ;;
+        --output | -o)
+            files=1
+            ;;
+        *)
+            if [[ $current == -* ]]; then
+                case $path in
+                    '') words='--version --help -h' ;;
+                    'all') words='--profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'dns') words='--profile --fqdn -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'sip') words='--profile --fqdn --port --primary --account-sid --options --connections -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'media') words='--profile --media --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'nat') words='--profile --fqdn --port --media --expect-ip -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'demo') words='--list --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'schema') words='--help -h' ;;
+                    'completion') words='--help -h' ;;
+                    'profile') words='--help -h' ;;
+                    'profile list') words='--help -h' ;;
+                    'profile show') words='--help -h' ;;
+                    'profile check') words='--help -h' ;;
+                esac
+            else
+                case $path in
+                    '')
+                        words='all dns sip media nat demo schema completion profile'
+                        ;;
+                    'demo')
+                        words='healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg dns-nxdomain dns-hijack dns-dead-resolver dns-servfail cgnat cgnat-on-interface double-nat port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
+                        ;;
+                    'completion')
+                        words='bash zsh fish'
+                        ;;
+                    'profile')
+                        words='list show check'
+                        ;;
+                    'profile show')
+                        words='exotel-tcp-mumbai'
+                        files=1
+                        ;;
+                    'profile check')
+                        words='exotel-tcp-mumbai'
+                        files=1
+                        ;;
+                esac
+            fi
+            ;;
+    esac
+    COMPREPLY=()
+    while IFS= read -r index; do
+        COMPREPLY+=("$index")
+    done < <(compgen -W "$words" -- "$current"; [[ -n $files ]] && compgen -f -- "$current")
+    [[ -n $files ]] && compopt -o filenames 2>/dev/null
+    return 0
+}
+complete -F _vsipcheck vsipcheck

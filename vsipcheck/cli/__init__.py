@@ -1,0 +1,1 @@
+"""The command line: arguments -> settings -> run -> render -> exit code, and nothing else."""

@@ -1,0 +1,223 @@
+"""The commands, and how their ends become exit codes."""
+
+# No `from __future__ import annotations`: typer reads the annotations as they are.
+
+import sys
+from functools import partial
+from typing import Annotated, Literal
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+from typer.main import get_command
+
+from vsipcheck import VERSION
+from vsipcheck.cli.options import (
+    COMMON,
+    DEFAULT_PROFILE,
+    REPORTING,
+    SIGNALLING,
+    TIME,
+    VERDICT,
+    Action,
+    Request,
+    UsageError,
+    accepts,
+    option_names,
+)
+
+app = typer.Typer(
+    name="vsipcheck",
+    help="Pre-flight checks for a SIP trunk: what is wrong, whose fault it is, and what proves it.",
+    epilog="Exit codes: 0 nothing failed and all that counts is proven; 1 something failed; 2 usage; 3 nothing failed, "
+    "but something that counts could not be determined; 4 our own error, or an output that could not be written; "
+    "130 interrupted.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+profile_app = typer.Typer(help="Look at the provider's values.", rich_markup_mode=None)
+app.add_typer(profile_app, name="profile")
+
+
+def _tell_version(value: bool) -> None:
+    if value:
+        typer.echo(f"vsipcheck {VERSION}")
+        raise Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(name="all")
+@accepts(
+    *SIGNALLING,
+    *("port", "media", "primary", "account_sid", "expect_ip"),
+    *("options", "connections", "ports", "seed", "sweep", "rate"),
+    *COMMON,
+)
+def check_all(request: Request) -> int:
+    """Run every check, and answer the provider's checklist."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request)
+
+
+@app.command()
+@accepts(*SIGNALLING, *COMMON)
+def dns(request: Request) -> int:
+    """Resolve the signalling names, by every nameserver."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request, "dns")
+
+
+@app.command()
+@accepts(*SIGNALLING, "port", "primary", "account_sid", "options", "connections", *COMMON)
+def sip(request: Request) -> int:
+    """Send OPTIONS to every address of every name."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request, "sip")
+
+
+@app.command()
+@accepts("profile", "media", "ports", "seed", "sweep", "rate", *COMMON)
+def media(request: Request) -> int:
+    """Send RTP to the media addresses, and see how far it gets."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request, "media")
+
+
+@app.command()
+@accepts(*SIGNALLING, "port", "media", "expect_ip", *COMMON)
+def nat(request: Request) -> int:
+    """Find the trunk's public address, and what NATs do to it."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request, "nat")
+
+
+@app.command()
+@accepts("scenario", "list_scenarios", *TIME, *VERDICT, *REPORTING)
+def demo(request: Request) -> int:
+    """Run `all` against a simulated provider on loopback."""
+    from vsipcheck.cli.demo import list_scenarios, run_demo
+
+    return list_scenarios() if request.list_scenarios else run_demo(request)
+
+
+@profile_app.command(name="list")
+def profile_list() -> Action:
+    """Name the bundled profiles."""
+    from vsipcheck.cli.profile import list_profiles
+
+    return list_profiles
+
+
+_AnyProfile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A bundled profile or a TOML file.")]
+
+
+@profile_app.command(name="show")
+def profile_show(profile: _AnyProfile = DEFAULT_PROFILE) -> Action:
+    """Print a profile as TOML, to read or to start one of your own from."""
+    from vsipcheck.cli.profile import show_profile
+
+    return partial(show_profile, profile)
+
+
+@profile_app.command(name="check")
+def profile_check(profile: _AnyProfile = DEFAULT_PROFILE) -> Action:
+    """Say whether a profile can be used, and if not, what is wrong where."""
+    from vsipcheck.cli.profile import check_profile
+
+    return partial(check_profile, profile)
+
+
+@app.command()
+def schema() -> Action:
+    """Print the JSON Schema of the report."""
+    from vsipcheck.cli.schema import print_schema
+
+    return print_schema
+
+
+@app.command()
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="bash|zsh|fish", help="The shell.")],
+) -> Action:
+    """Print the completion script of a shell."""
+    from vsipcheck.cli.completion import print_script
+
+    return partial(print_script, shell, get_command(app))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; the exit code. Whatever goes wrong ends as one line on stderr, never as a traceback."""
+    from vsipcheck.cli.errors import tell_internal_error
+    from vsipcheck.cli.output import OutputError, abandon_stdout, complain
+
+    try:
+        try:
+            action = _parse(arguments)
+        except OSError as error:  # of --help: nothing else is done while parsing
+            abandon_stdout()
+            raise OutputError("stdout", error.strerror or str(error)) from None
+        return action()
+    except UsageError as error:
+        complain(str(error))
+        return 2
+    except OutputError as error:
+        complain(str(error))
+        return 4
+    except (KeyboardInterrupt, Abort):
+        complain("interrupted")
+        return 130
+    except Exception as error:
+        tell_internal_error(error)
+        return 4
+
+
+def _parse(arguments: list[str]) -> Action:
+    """What was asked for, to be done once typer is out of the way: it has its own ideas about exceptions and exits."""
+    command = get_command(app)
+    if not arguments:
+        return partial(_tell_help, command.get_help(command.make_context("vsipcheck", [], resilient_parsing=True)))
+    try:
+        with command.make_context("vsipcheck", list(arguments)) as context:
+            action: Action = command.invoke(context)
+    except Exit as told:  # --help or --version
+        if sys.stdout is None:
+            from vsipcheck.cli.output import OutputError
+
+            raise OutputError("stdout", "it is closed") from None
+        code = told.exit_code
+        return lambda: code
+    except TyperException as error:
+        raise UsageError(_explained(error)) from None
+    return action
+
+
+def _tell_help(text: str) -> int:
+    """No command is a mistake: a script whose variable came out empty must not read it as `all is well`."""
+    if sys.stderr is not None:
+        typer.echo(text, err=True)
+    return 2
+
+
+def _explained(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "vsipcheck"
+    option = getattr(error, "option_name", None)
+    if command == "vsipcheck demo" and option in option_names():
+        return f"demo: {option} is not taken, because the simulation has its own target"
+    said = error.format_message().rstrip(".")
+    where = command.removeprefix("vsipcheck").strip()
+    return f"{where + ': ' if where else ''}{said[:1].lower()}{said[1:]} (see {command} --help)"

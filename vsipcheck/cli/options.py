@@ -1,0 +1,183 @@
+"""Every option once: its names, its help and its default, and which of them a command accepts."""
+
+# No `from __future__ import annotations`: typer reads the annotations, and evaluating them again costs start-up.
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Annotated, Any, get_args
+
+import typer
+from typer.models import OptionInfo
+
+DEFAULT_PROFILE = "exotel-tcp-mumbai"  # as in vsipcheck.profiles, which is not imported for --help; a test compares
+
+
+class UsageError(Exception):
+    """What was typed cannot be done; says which option, what was expected, what was found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was typed. A command accepts some of these options; the others keep their defaults."""
+
+    # What is checked, and against what.
+    profile: Annotated[
+        str,
+        typer.Option("--profile", metavar="NAME|FILE", help="The provider's values: a bundled name or a TOML file."),
+    ] = DEFAULT_PROFILE
+    fqdn: Annotated[
+        list[str],
+        typer.Option(
+            "--fqdn",
+            metavar="NAME",
+            show_default=False,
+            help="A signalling name or address, instead of the profile's; repeatable.",
+        ),
+    ] = field(default_factory=list)
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="PORT", help="The signalling port, instead of the profile's.")
+    ] = None
+    media: Annotated[
+        list[str],
+        typer.Option(
+            "--media",
+            metavar="ADDRESS",
+            show_default=False,
+            help="A media address, instead of the profile's; repeatable.",
+        ),
+    ] = field(default_factory=list)
+    primary: Annotated[
+        str | None, typer.Option("--primary", metavar="NAME", help="The signalling name that alone has to work.")
+    ] = None
+    account_sid: Annotated[
+        str | None,
+        typer.Option("--account-sid", metavar="SID", help="Your account's id, for the domain in From and To."),
+    ] = None
+    expect_ip: Annotated[
+        str | None,
+        typer.Option("--expect-ip", metavar="ADDRESS", help="The public address that was handed in for whitelisting."),
+    ] = None
+
+    # How it is reached.
+    ipv4: Annotated[bool, typer.Option("-4", help="Use IPv4 only.")] = False
+    ipv6: Annotated[bool, typer.Option("-6", help="Use IPv6 only.")] = False
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="ADDRESS", help="The local address to send from.")
+    ] = None
+    resolver: Annotated[
+        list[str],
+        typer.Option(
+            "--resolver",
+            metavar="ADDRESS[:PORT]",
+            show_default=False,
+            help="A nameserver to ask instead of the configured ones; repeatable. IPv6 with a port: [ADDRESS]:PORT.",
+        ),
+    ] = field(default_factory=list)
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long one exchange may take.")] = (
+        5.0
+    )
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            "--deadline",
+            metavar="SECONDS",
+            show_default=False,
+            help="How long the run may take.  [default: 30.0, and the time of a sweep on top]",
+        ),
+    ] = None
+
+    # How much is sent.
+    options: Annotated[int, typer.Option("--options", metavar="N", help="OPTIONS requests to each address.")] = 3
+    connections: Annotated[
+        int, typer.Option("--connections", metavar="N", help="TCP connections that they are spread over.")
+    ] = 2
+    ports: Annotated[int, typer.Option("--ports", metavar="N", help="Media ports sampled on each address.")] = 16
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws the sampled ports.")] = 0
+    sweep: Annotated[bool, typer.Option("--sweep", help="Send to every media port of every address.")] = False
+    rate: Annotated[int, typer.Option("--rate", metavar="N", help="Packets a second of a sweep.")] = 1000
+
+    # What the exit code makes of it.
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail.")] = False
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Exit 0 although something could not be determined.")
+    ] = False
+
+    # What is told, and where.
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            show_default=False,
+            help="What stdout carries: terminal or json.  [default: terminal]",
+        ),
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
+    output: Annotated[
+        list[str],
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="[FORMAT:]FILE",
+            show_default=False,
+            help="Write the report to a file as well; repeatable. Without FORMAT: .json is json, .txt is terminal, "
+            "anything else what stdout carries.",
+        ),
+    ] = field(default_factory=list)
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="One line, and no progress.")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="All findings and all facts.")] = False
+
+    # What is simulated.
+    scenario: Annotated[
+        str,
+        typer.Argument(metavar="SCENARIO", help="The situation to simulate; --list names them.", show_default=True),
+    ] = "healthy"
+    list_scenarios: Annotated[bool, typer.Option("--list", help="Name the scenarios and exit.")] = False
+
+
+SIGNALLING = ("profile", "fqdn")
+REACH = ("ipv4", "ipv6", "source", "resolver")
+TIME = ("timeout", "deadline")
+VERDICT = ("strict", "allow_unknown")
+REPORTING = ("format", "json", "output", "quiet", "verbose")
+COMMON = (*REACH, *TIME, *VERDICT, *REPORTING)
+
+Action = Callable[[], int]  # what a command line asks for; gives the exit code
+Command = Callable[[Request], int]
+
+
+def accepts(*names: str) -> Callable[[Command], Callable[..., Action]]:
+    """The command as typer reads it: the named fields of `Request` are its options, in that order.
+
+    Called, it gives the action that was asked for, which is not yet done.
+    """
+    declared = {item.name: item for item in fields(Request)}
+
+    def decorate(command: Command) -> Callable[..., Action]:
+        @functools.wraps(command)
+        def call(**values: Any) -> Action:
+            return functools.partial(command, Request(**values))
+
+        parameters = []
+        for name in names:
+            item = declared[name]
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            parameters.append(
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=item.type)
+            )
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def option_names() -> set[str]:
+    """Every option name that some command accepts."""
+    names: set[str] = set()
+    for item in fields(Request):
+        info = get_args(item.type)[1]
+        if isinstance(info, OptionInfo):
+            names.update(name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str))
+    return names

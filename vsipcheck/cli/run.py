@@ -1,0 +1,197 @@
+"""One run: settings -> runner -> report -> outputs -> exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from vsipcheck.cli.errors import debugging, tell_internal_error
+from vsipcheck.cli.options import Request, UsageError
+from vsipcheck.cli.output import OutputError, complain, write_file, write_stdout
+from vsipcheck.cli.progress import Progress
+from vsipcheck.cli.settings import Output, outputs_for, settings_for, sweep_packets
+from vsipcheck.model import ExitCode, Profile, Report, Settings
+from vsipcheck.profiles import ProfileError, load_profile, override
+
+if TYPE_CHECKING:
+    from vsipcheck.net import Network
+    from vsipcheck.render import RenderOptions
+
+OpenNetwork = Callable[[Profile, Settings], AbstractAsyncContextManager["Network"]]
+
+
+def run_checks(request: Request, *checks: str, open_network: OpenNetwork | None = None) -> int:
+    """Measure, judge and report; the exit code. No names of checks: all of them, and the checklist.
+
+    Raises UsageError before anything was sent.
+    """
+    from vsipcheck.render import FORMATS
+
+    try:
+        profile = load_profile(request.profile)
+        profile = override(profile, fqdns=request.fqdn, port=request.port, media=request.media)
+    except ProfileError as error:
+        raise UsageError(str(error)) from None
+    settings = settings_for(request, checks or _all_checks(), profile)
+    outputs = outputs_for(request, tuple(FORMATS))
+    if settings.sweep and not request.quiet:
+        _announce_sweep(profile, settings)
+    progress = Progress(live=not request.quiet)
+    with _quiet_libraries():
+        with _terminable():
+            report = asyncio.run(_measure(open_network or _host_network, profile, settings, progress))
+        # Once more, because the event loop has put the default back, by which half a file would be left behind.
+        with _terminable():
+            written = write_outputs(report, outputs, verbose=request.verbose, quiet=request.quiet)
+    return report.exit_code if written else ExitCode.OUR_ERROR
+
+
+def write_outputs(report: Report, outputs: list[Output], *, verbose: bool, quiet: bool) -> bool:
+    """True when every output got its text. One that fails is told on stderr and keeps none of the others back."""
+    from vsipcheck.render import RenderOptions, render
+
+    options = RenderOptions(verbose=verbose, quiet=quiet)
+    written = True
+    # Files first: what reads stdout may be slow, or gone.
+    for output in sorted(outputs, key=lambda output: output.path is None):
+        try:
+            if output.path is None:
+                text = render(report, output.format, _for_stdout(options))
+                write_stdout(text, machine=output.format != "terminal")
+            else:
+                write_file(output.path, render(report, output.format, options))
+        except OutputError as error:
+            complain(str(error))
+            written = False
+        except Exception as error:
+            tell_internal_error(error)  # one renderer's fault must not cost the other outputs
+            written = False
+    return written
+
+
+async def _measure(open_network: OpenNetwork, profile: Profile, settings: Settings, progress: Progress) -> Report:
+    from vsipcheck.runner import run
+
+    stop = asyncio.Event()
+    with _stopped_by_signals(stop, progress):
+        try:
+            async with open_network(profile, settings) as network:
+                return await run(network, profile, settings, progress=progress, stop=stop)
+        finally:
+            progress.close()
+
+
+@contextlib.asynccontextmanager
+async def _host_network(profile: Profile, settings: Settings) -> AsyncIterator[Network]:
+    from vsipcheck.net.host import HostNetwork
+
+    with HostNetwork() as network:
+        yield network
+
+
+def _all_checks() -> tuple[str, ...]:
+    from vsipcheck.checks.registry import CHECKS
+
+    return tuple(CHECKS)
+
+
+def _for_stdout(options: RenderOptions) -> RenderOptions:
+    """The options as this stdout can show them. https://no-color.org: NO_COLOR counts when it is not empty."""
+    import msgspec
+
+    stream = sys.stdout
+    try:
+        terminal = stream is not None and stream.isatty()
+    except ValueError:  # closed
+        terminal = False
+    color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
+    width = shutil.get_terminal_size().columns if terminal else options.width
+    return msgspec.structs.replace(options, color=color, width=max(width, 40), unicode=encoding.startswith("utf"))
+
+
+def _announce_sweep(profile: Profile, settings: Settings) -> None:
+    packets = sweep_packets(profile)
+    complain(
+        f"the sweep sends {packets:,} packets in about {packets / settings.rate:.0f} s; each may take an entry in the "
+        "connection tables of the NATs and firewalls on the way"
+    )
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: asyncio.Event, progress: Progress) -> Iterator[None]:
+    """The first SIGINT or SIGTERM sets `stop`, so that what was measured is still told; the second ends the process."""
+    loop = asyncio.get_running_loop()
+
+    def receive() -> None:
+        if stop.is_set():
+            progress.abandon()
+            os._exit(ExitCode.INTERRUPTED)
+        stop.set()
+        progress.note("interrupted: telling what was measured (again: leave at once)")
+
+    def receive_from_thread(number: int, frame: object) -> None:
+        loop.call_soon_threadsafe(receive)
+
+    heard = _heard_signals()
+    for number in heard:
+        try:
+            loop.add_signal_handler(number, receive)
+        except NotImplementedError:  # Windows
+            signal.signal(number, receive_from_thread)
+    try:
+        yield
+    finally:
+        for number in heard:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM means the same as Ctrl-C: an exception that cleans up on its way out."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    heard = signal.SIGTERM in _heard_signals()
+    if heard:
+        signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        if heard:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _heard_signals() -> list[signal.Signals]:
+    """Those that the caller did not have us ignore, as a shell does for SIGINT in a script's background jobs."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Warnings and log lines of the libraries stay off stderr, which is for us to talk to a person."""
+    if debugging():
+        yield
+        return
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeHandler(handler)
