@@ -1,0 +1,471 @@
+"""TCP connections and OPTIONS exchanges with every address of every signalling name, recorded as they happen."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vsipcheck import VERSION
+from vsipcheck.checks.base import Context, Recorder
+from vsipcheck.checks.dns import is_address, record_types, signalling_names
+from vsipcheck.checks.paths import trace_tcp
+from vsipcheck.model import Connection, Exchange, Failure, Lookup, Message, Note, Route
+from vsipcheck.net import Stream, TcpConnect
+from vsipcheck.wire.errors import WireError
+from vsipcheck.wire.ip import AddressClass, classify
+from vsipcheck.wire.sip import (
+    KeepAlive,
+    NotSipError,
+    SipRequest,
+    SipResponse,
+    StreamDecoder,
+    TooLargeError,
+    build_options,
+    match_response,
+    parse_message,
+)
+from vsipcheck.wire.text import escape, sanitise
+
+# When to look where an unanswered SYN got stuck: the first retransmission is due (RFC 6298 §2.1).
+STALL_S = 1.0
+# How long the right answer may still follow a final one that does not match.
+MISMATCH_GRACE_S = 1.0
+# A server's answer to OPTIONS is below 2 KiB. Everything past these is an attack or not SIP.
+MAX_MESSAGE_BYTES = 16 * 1024
+MAX_EXCHANGE_BYTES = 64 * 1024
+MAX_MESSAGES = 32
+MAX_ADDRESSES = 16
+PING = b"\r\n\r\n"
+
+# Where a provider can be. A resolver that hands out anything else is judged by the DNS check; connecting there would
+# speak to a sinkhole, or to this very host: a PBX that listens on 5070 here would answer in the provider's place.
+_DIALLED = frozenset({AddressClass.GLOBAL, AddressClass.NAT64_WELL_KNOWN, AddressClass.NAT64_LOCAL})
+
+
+def is_dialled(name: str, address: str) -> bool:
+    """Whether `address` is tried at all: it can be somebody's on the Internet, or was given in place of a name."""
+    try:
+        return name == address or classify(address) in _DIALLED
+    except WireError:
+        return False
+
+
+async def measure(context: Context, record: Recorder) -> None:
+    """Record connections and OPTIONS exchanges with every address of every name, as soon as the name is resolved."""
+    progress = _Progress(context)
+    async with asyncio.TaskGroup() as tasks:
+        for name in signalling_names(context.profile):
+            if is_address(name):
+                tasks.create_task(_measure_addresses(context, record, progress, name, [name]))
+                continue
+            for rtype in record_types(context.settings):
+                tasks.create_task(_measure_name(context, record, progress, name, rtype))
+
+
+@dataclass(slots=True)
+class _Progress:
+    context: Context
+    done: int = 0
+    total: int = 0
+
+    def planned(self, count: int) -> None:
+        self.total += count
+
+    def finished(self, what: str) -> None:
+        self.done += 1
+        self.context.progress("sip", self.done, self.total, what)
+
+
+async def _measure_name(context: Context, record: Recorder, progress: _Progress, name: str, rtype: str) -> None:
+    lookup = await context.first(
+        "dns",
+        Lookup,
+        lambda fact: fact.server is None and fact.name == name and fact.record_type == rtype,
+    )
+    if lookup is None:
+        return
+    addresses = [address for address in lookup.addresses if is_dialled(name, address)]
+    if len(addresses) > MAX_ADDRESSES:
+        record.add(
+            Note(
+                topic="addresses_left_out",
+                text=f"{name} has {len(addresses)} addresses; the first {MAX_ADDRESSES} are tried",
+                values={"name": name, "left_out": addresses[MAX_ADDRESSES:]},
+            )
+        )
+    await _measure_addresses(context, record, progress, name, addresses[:MAX_ADDRESSES])
+
+
+async def _measure_addresses(
+    context: Context, record: Recorder, progress: _Progress, name: str, addresses: Sequence[str]
+) -> None:
+    progress.planned(len(addresses))
+    async with asyncio.TaskGroup() as tasks:
+        for address in addresses:
+            tasks.create_task(_measure_address(context, record, progress, name, address))
+
+
+async def _measure_address(context: Context, record: Recorder, progress: _Progress, name: str, address: str) -> None:
+    source = context.settings.source
+    if source is not None and _version(source) != _version(address):
+        record.add(Route(destination=address, source_address=source, failure=Failure.NOT_SUPPORTED))
+        return
+    route = context.network.route_to(address)
+    if route.failure is Failure.NO_ROUTE:
+        record.add(
+            Route(
+                destination=address,
+                source_address=route.source_address,
+                interface=route.interface,
+                gateway=route.gateway,
+                failure=route.failure,
+            )
+        )
+        return
+    shares = _shares(context.settings.options_count, context.settings.options_connections)
+    loop = asyncio.get_running_loop()
+    outcomes: list[asyncio.Future[Failure | None]] = [loop.create_future() for _ in shares]
+    async with asyncio.TaskGroup() as tasks:
+        for number, (share, outcome) in enumerate(zip(shares, outcomes, strict=True), start=1):
+            tasks.create_task(_measure_connection(context, record, name, address, number, share, outcome))
+        tasks.create_task(_measure_controls(context, record, name, address, outcomes))
+    progress.finished(f"{name} {address}")
+
+
+def _version(address: str) -> int:
+    return ipaddress.ip_address(address).version
+
+
+def _shares(count: int, connections: int) -> list[int]:
+    """How many OPTIONS each connection carries: 3 over 2 are 2 and 1."""
+    connections = max(1, min(count, connections))
+    return [count // connections + (number < count % connections) for number in range(connections)]
+
+
+async def _measure_controls(
+    context: Context, record: Recorder, name: str, address: str, outcomes: Sequence[asyncio.Future[Failure | None]]
+) -> None:
+    """Once a connection fails or stalls: another port of the same address, and where SYNs get stuck."""
+    await asyncio.wait(outcomes, timeout=STALL_S)
+    stalled = [outcome for outcome in outcomes if not outcome.done()]
+    if not stalled and all(outcome.result() is None for outcome in outcomes):
+        return
+    ports = context.profile.controls.tcp_ports
+    async with asyncio.TaskGroup() as tasks:
+        for port in ports:
+            tasks.create_task(_control(context, record, name, address, port))
+        if stalled:
+            tasks.create_task(_trace(context, record, address, [context.profile.signalling.port, *ports]))
+
+
+async def _control(context: Context, record: Recorder, name: str, address: str, port: int) -> None:
+    _, stream = await _connect(context, record, name, address, port, "control", 1)
+    if stream is not None:
+        await stream.close()
+
+
+async def _trace(context: Context, record: Recorder, address: str, ports: Sequence[int]) -> None:
+    try:
+        async with asyncio.timeout(context.settings.timeout_s):
+            await trace_tcp(context, record, address, ports)
+    except TimeoutError:
+        record.add(Note(topic="trace_cut_short", text=f"The path to {address} could not be walked in time"))
+
+
+async def _connect(
+    context: Context, record: Recorder, name: str, address: str, port: int, purpose: str, attempt: int
+) -> tuple[Connection, Stream | None]:
+    begun = context.network.now_ms()
+    found = TcpConnect(stream=None, at_ms=begun, failure=Failure.CANCELLED)
+    try:
+        found = await context.network.tcp_connect(
+            address, port, context.settings.timeout_s, source=context.settings.source
+        )
+    finally:
+        took = round(context.network.now_ms() - begun, 3)
+        connection = record.add(
+            Connection(
+                name=name,
+                address=address,
+                port=port,
+                purpose=purpose,
+                attempt=attempt,
+                local_address=found.local[0] if found.local else None,
+                local_port=found.local[1] if found.local else None,
+                rtt_ms=found.rtt_ms,
+                failure=found.failure,
+                errno=found.errno,
+                icmp=found.icmp,
+                waited_ms=found.waited_ms,
+                duration_ms=took,
+            ),
+            offset_ms=begun,
+        )
+    return connection, found.stream
+
+
+async def _measure_connection(
+    context: Context,
+    record: Recorder,
+    name: str,
+    address: str,
+    number: int,
+    share: int,
+    outcome: asyncio.Future[Failure | None],
+) -> None:
+    connection, stream = await _connect(context, record, name, address, context.profile.signalling.port, "sip", number)
+    outcome.set_result(connection.failure)
+    if stream is None:
+        return
+    try:
+        dialogue = _Dialogue(context, record, stream, connection.id, name)
+        for cseq in range(1, share + 1):
+            if context.stopping() or not await dialogue.ask(cseq):
+                break
+    finally:
+        await stream.close()
+
+
+@dataclass(slots=True)
+class _Dialogue:
+    """OPTIONS after OPTIONS over one connection."""
+
+    context: Context
+    record: Recorder
+    stream: Stream
+    connection: str
+    name: str
+    decoder: StreamDecoder = field(
+        default_factory=lambda: StreamDecoder(max_head=MAX_MESSAGE_BYTES, max_body=MAX_MESSAGE_BYTES)
+    )
+    tail: bytearray = field(default_factory=bytearray)  # received, and part of no message yet
+    asked: list[SipRequest] = field(default_factory=list)
+
+    async def ask(self, cseq: int) -> bool:
+        """Whether the connection can carry another request after this one."""
+        sent = self._request(cseq)
+        request = parse_message(sent)
+        assert isinstance(request, SipRequest)
+        begun = self.context.network.now_ms()
+        attempt = _Attempt(self, request, begun, [_message(True, begun, sent)])
+        try:
+            failure = await self.stream.send(sent, self.context.settings.timeout_s)
+            if failure is None:
+                await attempt.wait()
+            else:
+                attempt.failure = failure
+        finally:
+            attempt.keep()
+        self.asked.append(request)
+        return attempt.failure is None and self.decoder.error is None
+
+    def _request(self, cseq: int) -> bytes:
+        profile, settings = self.context.profile, self.context.settings
+        host, port = self.stream.local
+        here = _bracketed(host)
+        there = _bracketed(self.name)
+        domain = profile.signalling.domain_pattern.replace("{account_sid}", settings.account_sid or "")
+        return build_options(
+            uri=f"sip:{there}:{profile.signalling.port};transport={profile.signalling.transport}",
+            via_host=host,
+            via_port=port,
+            transport=profile.signalling.transport.upper(),
+            branch=f"z9hG4bK{secrets.token_hex(12)}",
+            call_id=secrets.token_hex(16),
+            from_uri=f"sip:vsipcheck@{domain if settings.account_sid else here}",
+            from_tag=secrets.token_hex(6),
+            # RFC 3261 §19.1.1, table 1: neither port nor transport in To.
+            to_uri=f"sip:{there}",
+            cseq=cseq,
+            user_agent=f"vsipcheck/{VERSION}",
+            contact=f"sip:vsipcheck@{here}:{port};transport={profile.signalling.transport}",
+        )
+
+    def exchange(
+        self,
+        purpose: str,
+        begun: float,
+        messages: Sequence[Message],
+        *,
+        failure: Failure | None,
+        rtt_ms: float | None,
+        detail: str | None = None,
+    ) -> None:
+        self.record.add(
+            Exchange(
+                protocol="sip",
+                purpose=purpose,
+                connection=self.connection,
+                name=self.name,
+                transport="tcp",
+                local_address=self.stream.local[0],
+                local_port=self.stream.local[1],
+                remote_address=self.stream.remote[0],
+                remote_port=self.stream.remote[1],
+                messages=tuple(messages),
+                rtt_ms=rtt_ms,
+                failure=failure,
+                detail=detail,
+                duration_ms=round(self.context.network.now_ms() - begun, 3),
+            ),
+            offset_ms=begun,
+        )
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One OPTIONS, from its first byte to the final answer or to what came instead."""
+
+    dialogue: _Dialogue
+    request: SipRequest
+    begun: float
+    messages: list[Message]
+    failure: Failure | None = Failure.CANCELLED
+    detail: str | None = None
+    rtt_ms: float | None = None
+    size: int = 0
+    pinged_ms: float | None = None
+    ponged: bool = False
+    settle_ms: float = float("inf")
+
+    async def wait(self) -> None:
+        """Read until a final answer, the time-out, or the end. Half the time in silence, a keep-alive is tried."""
+        network, timeout_ms = self.dialogue.context.network, self.dialogue.context.settings.timeout_s * 1000
+        deadline, ping_ms = self.begun + timeout_ms, self.begun + timeout_ms / 2
+        while True:
+            now = network.now_ms()
+            until = min(deadline, self.settle_ms)
+            if now >= until:
+                break
+            silent = self.size == 0 and self.pinged_ms is None
+            if silent and now >= ping_ms:
+                self.pinged_ms = now
+                await self.dialogue.stream.send(PING, (deadline - now) / 1000)
+                continue
+            got = await self.dialogue.stream.receive(((min(until, ping_ms) if silent else until) - now) / 1000)
+            if got.data and self._take(got.data, got.at_ms):
+                return
+            if got.failure is Failure.RESET or got.closed:
+                self._end(Failure.RESET if got.failure is Failure.RESET else Failure.CLOSED_EARLY)
+                return
+            if got.failure is not None and got.failure is not Failure.NO_ANSWER:
+                self._end(got.failure)
+                return
+        self._end(Failure.NO_ANSWER if self.settle_ms == float("inf") else Failure.MISMATCH)
+
+    def keep(self) -> None:
+        """Record what happened."""
+        if self.failure is Failure.CANCELLED:
+            self._keep_tail()
+        if self.pinged_ms is not None and not self.ponged:
+            self._keep_ping(None)
+        self.dialogue.exchange(
+            "options",
+            self.begun,
+            self.messages,
+            failure=self.failure,
+            rtt_ms=self.rtt_ms,
+            detail=self.detail,
+        )
+
+    def _end(self, failure: Failure) -> None:
+        self.failure = failure
+        self._keep_tail()
+
+    def _keep_tail(self) -> None:
+        tail = self.dialogue.tail
+        if tail:
+            self.messages.append(_message(False, self.dialogue.context.network.now_ms(), bytes(tail)))
+            tail.clear()
+
+    def _keep_ping(self, ponged_ms: float | None) -> None:
+        assert self.pinged_ms is not None
+        messages = [_message(True, self.pinged_ms, PING)]
+        if ponged_ms is not None:
+            messages.append(_message(False, ponged_ms, b"\r\n"))
+        self.dialogue.exchange(
+            "keepalive",
+            self.pinged_ms,
+            messages,
+            failure=None if ponged_ms is not None else Failure.NO_ANSWER,
+            rtt_ms=None if ponged_ms is None else round(ponged_ms - self.pinged_ms, 3),
+        )
+
+    def _take(self, data: bytes, at_ms: float) -> bool:
+        """Whether these bytes end the attempt."""
+        dialogue = self.dialogue
+        self.size += len(data)
+        dialogue.tail += data
+        error: WireError | None = None
+        events = []
+        try:
+            events = dialogue.decoder.feed(data)
+            error = dialogue.decoder.error
+        except WireError as raised:
+            error = raised
+        answered = False
+        for event in events:
+            if isinstance(event, KeepAlive):
+                if self.pinged_ms is not None and not self.ponged:
+                    self.ponged = True
+                    self._keep_ping(at_ms)
+                continue
+            # From the end of the message before to the end of this one, so that no byte is lost.
+            end = dialogue.tail.find(event.raw) + len(event.raw)
+            self.messages.append(_message(False, at_ms, bytes(dialogue.tail[:end])))
+            del dialogue.tail[:end]
+            if answered or not isinstance(event, SipResponse) or event.status < 200:
+                continue
+            if not altered_fields(self.request, event):
+                answered = True
+                self.failure, self.rtt_ms = None, round(at_ms - self.begun, 3)
+            elif all(altered_fields(earlier, event) for earlier in dialogue.asked):
+                self.settle_ms = min(self.settle_ms, at_ms + MISMATCH_GRACE_S * 1000)
+        if answered:
+            return True
+        if error is not None:
+            self.detail = _what_it_was(error)
+            self._end(_failure_of(error))
+            return True
+        if self.size > MAX_EXCHANGE_BYTES or len(self.messages) > MAX_MESSAGES:
+            self.detail = f"{self.size} bytes in {len(self.messages)} messages and no final answer"
+            self._end(Failure.TOO_LARGE)
+            return True
+        return False
+
+
+def _failure_of(error: WireError) -> Failure:
+    if isinstance(error, NotSipError):
+        return Failure.NOT_SIP
+    return Failure.TOO_LARGE if isinstance(error, TooLargeError) else Failure.MALFORMED
+
+
+def _what_it_was(error: WireError) -> str:
+    if isinstance(error, NotSipError) and error.looks_like:
+        return error.looks_like
+    return sanitise(str(error), max_length=200)
+
+
+def _message(sent: bool, at_ms: float, data: bytes) -> Message:
+    return Message(
+        sent=sent,
+        offset_ms=round(at_ms, 3),
+        text=escape(data[:MAX_MESSAGE_BYTES]),
+        size=len(data),
+        truncated=len(data) > MAX_MESSAGE_BYTES,
+    )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def altered_fields(request: SipRequest, response: SipResponse) -> tuple[str, ...]:
+    """Which of branch, sent_by, call_id, cseq_number, cseq_method came back other than sent; empty for our answer.
+
+    The From tag is left out: no transaction is matched by it (RFC 3261 §17.1.3), so that a PBX would take the answer.
+    """
+    return tuple(mismatch.field for mismatch in match_response(request, response) if mismatch.field != "from_tag")
