@@ -34,12 +34,12 @@ OPTIONS = (
 ).encode()
 
 
-def on(scenario: str | Scenario, work: Callable[[SimNetwork], Awaitable[T]], *, patience_s: float = 0.02) -> T:
+def on(scenario: str | Scenario, work: Callable[[SimNetwork], Awaitable[T]]) -> T:
     """What `work` gives on a network of the scenario."""
 
     async def run() -> T:
         chosen = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
-        async with open_simulation(chosen, PROFILE, patience_s=patience_s) as network:
+        async with open_simulation(chosen, PROFILE) as network:
             return await asyncio.wait_for(work(network), 20)
 
     return asyncio.run(run())
@@ -105,32 +105,24 @@ def test_a_connection_goes_by_the_scenarios_addresses_and_the_edge_sees_the_publ
 def test_handshakes(
     scenario: str, address: str, port: int, ttl: int | None, failure: Failure | None, answered_by: str | None
 ) -> None:
-    connected = on(scenario, lambda network: network.tcp_connect(address, port, 5.0, ttl=ttl))
+    connected = on(scenario, lambda network: network.tcp_connect(address, port, 0.04, ttl=ttl))
     assert connected.failure is failure
     assert (connected.icmp.address if connected.icmp else None) == answered_by
-    assert (connected.waited_ms == 5000.0) == (failure is Failure.CONNECT_TIMEOUT)
+    assert (connected.waited_ms == 40.0) == (failure is Failure.CONNECT_TIMEOUT)
     assert (connected.stream is None) == (failure is not None)
 
 
-def test_certain_silence_is_cut_short_and_late_answers_are_not() -> None:
-    async def twice(network: SimNetwork) -> list[Received]:
+def test_silence_is_no_answer_and_leaves_the_stream_usable() -> None:
+    async def work(network: SimNetwork) -> list[Received]:
         stream = await connect(network)
         await stream.send(OPTIONS, 1.0)
-        silence = await stream.receive(3600.0)
+        silence = await stream.receive(0.03)
         await stream.send(b"\r\n\r\n", 1.0)
-        return [silence, await stream.receive(3600.0)]
+        return [silence, await stream.receive(5.0)]
 
-    silence, pong = on("sip-silent", twice)
-    assert silence.failure is Failure.NO_ANSWER
+    silence, pong = on("sip-silent", work)
+    assert (silence.data, silence.closed, silence.failure) == (b"", False, Failure.NO_ANSWER)
     assert pong.data == b"\r\n"
-
-    async def late(network: SimNetwork) -> Received:
-        stream = await connect(network)
-        await stream.send(OPTIONS, 1.0)
-        return await stream.receive(3600.0)
-
-    answer = on(with_sip(IN2_ADDRESS, SipBehaviour(kind="answer", delay_ms=200.0)), late)
-    assert answer.data.startswith(b"SIP/2.0 200 ")
 
 
 @pytest.mark.parametrize(
@@ -174,8 +166,8 @@ def test_a_source_address_has_to_be_ours(source: str) -> None:
 # Names.
 
 
-def exchange(network: SimNetwork, server: str, name: str = IN2, transport: str = "udp") -> Awaitable[Any]:
-    query = dns.message.make_query(name, "A")
+def exchange(network: SimNetwork, server: str, transport: str = "udp", timeout_s: float = 5.0) -> Awaitable[Any]:
+    query = dns.message.make_query(IN2, "A")
 
     def accept(data: bytes) -> bool:
         try:
@@ -183,7 +175,7 @@ def exchange(network: SimNetwork, server: str, name: str = IN2, transport: str =
         except dns.exception.DNSException:
             return False
 
-    return network.dns_exchange(server, 53, query.to_wire(), transport=transport, timeout_s=3.0, accept=accept)
+    return network.dns_exchange(server, 53, query.to_wire(), transport=transport, timeout_s=timeout_s, accept=accept)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -207,16 +199,19 @@ def test_exchanges_that_fail(behaviour: str, udp: Failure | None, tcp: Failure |
     healthy = SCENARIOS["healthy"].dns
     rule = DnsRule(names="trunk", behaviour=behaviour)  # type: ignore[arg-type]
     scenario = healthy_but(dns=msgspec.structs.replace(healthy, rules=(rule,)))
-    over_udp = on(scenario, lambda network: exchange(network, "192.168.1.1"))
-    over_tcp = on(scenario, lambda network: exchange(network, "192.168.1.1", transport="tcp"))
+    over_udp = on(scenario, lambda network: exchange(network, "192.168.1.1", timeout_s=0.3))
+    over_tcp = on(scenario, lambda network: exchange(network, "192.168.1.1", "tcp", timeout_s=0.3))
     assert (over_udp.failure, over_tcp.failure) == (udp, tcp)
-    assert over_udp.ignored == (2 if udp is Failure.MISMATCH else 0)  # it is asked twice
+    assert (over_udp.ignored > 0) == (udp is Failure.MISMATCH)
 
 
 def test_exchanges_with_nobody() -> None:
-    assert on("healthy", lambda network: exchange(network, "49.44.0.99")).failure is Failure.DNS_TIMEOUT
+    assert on("healthy", lambda network: exchange(network, "49.44.0.99", timeout_s=0.03)).failure is Failure.DNS_TIMEOUT
     assert on("offline", lambda network: exchange(network, "192.168.1.1")).failure is Failure.NO_ROUTE
-    assert on("captive-portal", lambda network: exchange(network, "8.8.8.8")).failure is Failure.DNS_TIMEOUT
+    assert (
+        on("captive-portal", lambda network: exchange(network, "8.8.8.8", timeout_s=0.03)).failure
+        is Failure.DNS_TIMEOUT
+    )
 
 
 @pytest.mark.parametrize(
@@ -239,12 +234,11 @@ def test_system_look_ups(
 ) -> None:
     lookup = on(scenario, lambda network: network.resolve_system(name, family, 5.0))
     assert (lookup.addresses, lookup.failure) == (addresses, failure)
-    # The dead nameserver's second is told although it was not waited for.
     assert (lookup.rtt_ms >= 1000) == (scenario == "dns-dead-resolver")
 
 
 def test_a_system_look_up_that_waits_longer_than_it_may() -> None:
-    lookup = on("dns-dead-resolver", lambda network: network.resolve_system(IN2, Family.IPV4, 0.5))
+    lookup = on("dns-dead-resolver", lambda network: network.resolve_system(IN2, Family.IPV4, 0.05))
     assert lookup.failure is Failure.DNS_TIMEOUT
 
 
@@ -387,7 +381,7 @@ def test_echo_services(scenario: str, status: int | None, body: bytes, failure: 
 def test_echo_services_that_fail(behaviour: EchoBehaviour, failure: Failure) -> None:
     url = PROFILE.echo_services[0].url
     scenario = healthy_but(echo={"*": behaviour})
-    reply = on(scenario, lambda network: network.https_get(url, timeout_s=5.0, max_bytes=4096))
+    reply = on(scenario, lambda network: network.https_get(url, timeout_s=0.2, max_bytes=4096))
     assert reply.failure is failure
     assert len(reply.body) <= 4096
 
@@ -452,7 +446,7 @@ def test_nothing_stays_open_or_running(fails: bool) -> None:
                 for stream in streams:
                     await stream.send(OPTIONS, 1.0)
                 network.udp_socket(Family.IPV4)
-                await exchange(network, "49.44.0.53")
+                await exchange(network, "49.44.0.53", timeout_s=0.03)
                 assert _open_sockets() > before
                 if fails:
                     raise LookupError
@@ -489,6 +483,6 @@ def test_routers_that_say_nothing_are_data() -> None:
     scenario = healthy_but(routers=(*healthy.routers[:2], mute, healthy.routers[3]))
 
     async def work(network: SimNetwork) -> list[Failure | None]:
-        return [(await network.tcp_connect(IN2_ADDRESS, 443, 5.0, ttl=ttl)).failure for ttl in (2, 3, 4)]
+        return [(await network.tcp_connect(IN2_ADDRESS, 443, 0.05, ttl=ttl)).failure for ttl in (2, 3, 4)]
 
     assert on(scenario, work) == [Failure.TTL_EXCEEDED, Failure.CONNECT_TIMEOUT, Failure.TTL_EXCEEDED]

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from vsipcheck.model import Profile
-from vsipcheck.sim.network import DEFAULT_PATIENCE_S, SimNetwork
+from vsipcheck.sim.network import SimNetwork
 from vsipcheck.sim.scenario import Scenario, load_scenarios
 
 STAND_INS = (
@@ -20,18 +20,13 @@ STAND_INS = (
 )
 SCENARIOS: dict[str, Scenario] = dict(load_scenarios())
 
-__all__ = ["DEFAULT_PATIENCE_S", "SCENARIOS", "STAND_INS", "Scenario", "SimNetwork", "open_simulation"]
+__all__ = ["SCENARIOS", "STAND_INS", "Scenario", "SimNetwork", "open_simulation"]
 
 
 @asynccontextmanager
-async def open_simulation(
-    scenario: Scenario, profile: Profile, *, patience_s: float = DEFAULT_PATIENCE_S
-) -> AsyncIterator[SimNetwork]:
-    """A network on which the scenario is up and answering, until the block ends; nothing of it is open afterwards.
-
-    `patience_s`: how long a silence that the scenario scripts really lasts, at most.
-    """
-    network = SimNetwork(scenario, profile, patience_s)
+async def open_simulation(scenario: Scenario, profile: Profile) -> AsyncIterator[SimNetwork]:
+    """A network on which the scenario is up and answering, until the block ends; nothing of it is open afterwards."""
+    network = SimNetwork(scenario, profile)
     try:
         await network.start()
         yield network

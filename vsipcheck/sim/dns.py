@@ -97,7 +97,6 @@ class NameserverListener(asyncio.DatagramProtocol):
     def __init__(self, server: DnsServer, zone: Zone) -> None:
         self.address = server.address
         self.port = 0
-        self.queries_handled = 0
         self._rtt_s = server.rtt_ms / 1000
         self._zone = zone
         self._udp: asyncio.DatagramTransport | None = None
@@ -146,7 +145,6 @@ class NameserverListener(asyncio.DatagramProtocol):
         await asyncio.sleep(self._rtt_s)
         if response is not None and self._udp is not None and not self._udp.is_closing():
             self._udp.sendto(response, addr)
-        self.queries_handled += 1
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._keep(asyncio.create_task(self._answer_stream(reader, writer)))
@@ -160,7 +158,6 @@ class NameserverListener(asyncio.DatagramProtocol):
                 if response is not None:
                     writer.write(len(response).to_bytes(2, "big") + response)
                     await writer.drain()
-                self.queries_handled += 1
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

@@ -29,24 +29,11 @@ _ECHOED = {"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq"}
 MappedAddress = Callable[[int], tuple[str, int]]
 
 
-class EdgeConnection:
-    """What the edge knows of one accepted connection."""
-
-    def __init__(self) -> None:
-        self.bytes_read = 0
-        self.working = False
-
-    def is_quiet_after(self, bytes_sent: int) -> bool:
-        """Whether everything that the client has sent was dealt with and no answer is on its way."""
-        return self.bytes_read == bytes_sent and not self.working
-
-
 class Edge:
     """One listener. `mapped` gives the (address, port) that a client's local port is seen as from here."""
 
     def __init__(self, behaviour: SipBehaviour, rtt_ms: float, mapped: MappedAddress) -> None:
         self.behaviour = behaviour
-        self.connections: dict[int, EdgeConnection] = {}  # by the client's port
         self.port = 0
         self._rtt_s = rtt_ms / 1000
         self._mapped = mapped
@@ -71,25 +58,16 @@ class Edge:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client_port = writer.get_extra_info("peername")[1]
-        connection = self.connections[client_port] = EdgeConnection()
         try:
-            await self._converse(connection, reader, writer, client_port)
-        except (ConnectionError, BrokenPipeError):
+            await self._converse(reader, writer, writer.get_extra_info("peername")[1])
+        except ConnectionError:
             pass
         finally:
-            connection.working = False
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _converse(
-        self,
-        connection: EdgeConnection,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        client_port: int,
-    ) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client_port: int) -> None:
         kind = self.behaviour.kind
         if kind == "close_at_once":
             return
@@ -98,8 +76,6 @@ class Edge:
             return
         pending = b""
         while data := await reader.read(_MAX_REQUEST_BYTES):
-            connection.working = True
-            connection.bytes_read += len(data)
             pending += data
             if len(pending) > _MAX_REQUEST_BYTES:
                 return
@@ -117,7 +93,6 @@ class Edge:
                 elif not await self._answer(message, writer, client_port):
                     return
                 await writer.drain()
-            connection.working = False
 
     async def _answer(self, message: bytes, writer: asyncio.StreamWriter, client_port: int) -> bool:
         """Whether the conversation goes on after this request was dealt with."""

@@ -3,10 +3,9 @@
 Bytes are real: SIP, DNS and STUN go through sockets to listeners on 127.0.0.1. What loopback cannot do is scripted:
 routers, ICMP, refused and silent handshakes, the public address, HTTPS.
 
-**Time.** Answers take the scenario's round-trip times. A scripted silence has nothing to teach while it lasts, so it is
-cut short: an operation that the scenario lets wait in vain returns after at most `patience_s`, and says that it has
-waited for its whole time-out (`waited_ms`, `rtt_ms`), as it would have. Only silence that is certain is cut: the
-listener has dealt with all that was sent and keeps still. UDP sockets really wait, because their users pace by them.
+**Time** is real: answers take the scenario's round-trip times, and silence lasts as long as the checks are willing to
+wait. They pace themselves by the clock (when to look where a SYN got stuck, when to ask again), so a silence that was
+cut short, or a clock that ran faster, would show them another network than the scenario's. Only the sweep is not paced.
 """
 
 from __future__ import annotations
@@ -48,13 +47,12 @@ from vsipcheck.net import (
 from vsipcheck.net.failures import from_icmp
 from vsipcheck.net.traffic import TrafficMeter
 from vsipcheck.sim.dns import NameserverListener, Zone
-from vsipcheck.sim.edge import Edge, EdgeConnection
+from vsipcheck.sim.edge import Edge
 from vsipcheck.sim.path import DNS_PORT, End, Fate, Paths
 from vsipcheck.sim.scenario import EchoBehaviour, Name, Scenario, SipBehaviour, StunBehaviour
 from vsipcheck.sim.stun import StunListener
 
 LOOPBACK = "127.0.0.1"
-DEFAULT_PATIENCE_S = 0.25
 # What a listener does that is there only to be connected to, and the web page in everybody's place.
 _MUTE = SipBehaviour(kind="silent", pong=False)
 _PORTAL = SipBehaviour(kind="http")
@@ -71,7 +69,6 @@ class SimStream:
         network: SimNetwork,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        edge: Edge,
         local: tuple[str, int],
         remote: tuple[str, int],
     ) -> None:
@@ -80,14 +77,11 @@ class SimStream:
         self._network = network
         self._reader = reader
         self._writer = writer
-        self._edge = edge
-        self._bytes_sent = 0
 
     async def send(self, data: bytes, timeout_s: float) -> Failure | None:
         self._network.meter.count(self.remote[0], "tcp", self.remote[1], 1, len(data))
         if self._writer.is_closing():
             return Failure.RESET
-        self._bytes_sent += len(data)
         try:
             async with asyncio.timeout(timeout_s):
                 self._writer.write(data)
@@ -100,28 +94,19 @@ class SimStream:
 
     async def receive(self, timeout_s: float, max_bytes: int = 65536) -> Received:
         now_ms = self._network.now_ms
-        deadline_ms = now_ms() + timeout_s * 1000
-        while True:
-            left_s = max(0.0, (deadline_ms - now_ms()) / 1000)
-            try:
-                async with asyncio.timeout(min(left_s, self._network.patience_s)):
-                    data = await self._reader.read(max_bytes)
-            except ConnectionError:
-                return Received(b"", now_ms(), failure=Failure.RESET)
-            except TimeoutError:
-                if left_s <= self._network.patience_s or self._peer_keeps_still():
-                    return Received(b"", now_ms(), failure=Failure.NO_ANSWER)
-                continue
-            return Received(data, now_ms(), closed=not data)
+        try:
+            async with asyncio.timeout(timeout_s):
+                data = await self._reader.read(max_bytes)
+        except ConnectionError:
+            return Received(b"", now_ms(), failure=Failure.RESET)
+        except TimeoutError:
+            return Received(b"", now_ms(), failure=Failure.NO_ANSWER)
+        return Received(data, now_ms(), closed=not data)
 
     async def close(self) -> None:
         self._writer.close()
         with suppress(ConnectionError):
             await self._writer.wait_closed()
-
-    def _peer_keeps_still(self) -> bool:
-        connection: EdgeConnection | None = self._edge.connections.get(self.local[1])
-        return connection is not None and connection.is_quiet_after(self._bytes_sent)
 
 
 class SimUdpSocket:
@@ -207,10 +192,9 @@ class SimNetwork:
     simulated = True
     capabilities = Capabilities(icmp_errors=True, ttl_probes=True, os="linux")
 
-    def __init__(self, scenario: Scenario, profile: Profile, patience_s: float) -> None:
+    def __init__(self, scenario: Scenario, profile: Profile) -> None:
         self.scenario = scenario
         self.profile = profile
-        self.patience_s = patience_s
         self.meter = TrafficMeter()
         self._started = time.monotonic()
         names = _helper_names(scenario, profile)
@@ -274,14 +258,14 @@ class SimNetwork:
 
     async def resolve_system(self, name: str, family: Family, timeout_s: float) -> SystemLookup:
         """As glibc does it: the configured nameservers one after the other, until one answers yes or no."""
-        started_ms, skipped_ms = self.now_ms(), 0.0
+        started_ms = self.now_ms()
         kinds = {Family.IPV4: ("A",), Family.IPV6: ("AAAA",)}.get(family, ("A", "AAAA"))
 
         def elapsed_ms() -> float:
-            return self.now_ms() - started_ms + skipped_ms
+            return self.now_ms() - started_ms
 
         for server in self.nameservers():
-            asked_ms, wait_s = elapsed_ms(), min(_SYSTEM_TIMEOUT_S, timeout_s - elapsed_ms() / 1000)
+            wait_s = min(_SYSTEM_TIMEOUT_S, timeout_s - elapsed_ms() / 1000)
             if wait_s <= 0:
                 return SystemLookup((), elapsed_ms(), Failure.DNS_TIMEOUT)
             answers = await asyncio.gather(*(self._look_up(server, name, kind, wait_s) for kind in kinds))
@@ -292,8 +276,6 @@ class SimNetwork:
             if failures <= {Failure.NXDOMAIN, Failure.NODATA}:
                 failure = Failure.NXDOMAIN if Failure.NXDOMAIN in failures else Failure.NODATA
                 return SystemLookup((), elapsed_ms(), failure)
-            if failures & {Failure.DNS_TIMEOUT, Failure.MISMATCH}:
-                skipped_ms += max(0.0, asked_ms + wait_s * 1000 - elapsed_ms())
         # What EAI_AGAIN stands for: nobody said anything that counts.
         return SystemLookup((), elapsed_ms(), Failure.SERVFAIL)
 
@@ -331,7 +313,7 @@ class SimNetwork:
                 return DnsReply(None, fate.rtt_ms, from_icmp(fate.icmp), fate.icmp, local_address=local)
             if fate.end is End.RESET:
                 return DnsReply(None, fate.rtt_ms, Failure.REFUSED, local_address=local)
-            await self._wait_in_vain(timeout_s)
+            await asyncio.sleep(timeout_s)
             return DnsReply(None, None, Failure.DNS_TIMEOUT, local_address=local)
         if transport == "tcp":
             return await self._dns_over_tcp(listener, query, timeout_s, accept, local)
@@ -365,7 +347,7 @@ class SimNetwork:
         if fate.end is End.RESET:
             await asyncio.sleep(fate.rtt_ms / 1000)
             return TcpConnect(None, at_ms, fate.rtt_ms, failure=Failure.REFUSED, errno=errno.ECONNREFUSED)
-        await self._wait_in_vain(timeout_s)
+        await asyncio.sleep(timeout_s)
         return TcpConnect(None, at_ms, failure=Failure.CONNECT_TIMEOUT, waited_ms=timeout_s * 1000)
 
     def udp_socket(self, family: Family, *, source: str | None = None) -> UdpSocket | Failure:
@@ -401,7 +383,7 @@ class SimNetwork:
             behaviour = EchoBehaviour(kind="tls_failed")  # whoever it is, it does not have that name's certificate
         match behaviour.kind:
             case "silent":
-                await self._wait_in_vain(timeout_s)
+                await asyncio.sleep(timeout_s)
                 return HttpReply(None, b"", None, server=(address, port), local=local, failure=Failure.NO_ANSWER)
             case "tls_failed":
                 return HttpReply(None, b"", None, server=(address, port), local=local, failure=Failure.TLS_FAILED)
@@ -478,16 +460,13 @@ class SimNetwork:
     def _is_source(self, source: str | None) -> bool:
         return source is None or source in {interface.address for interface in self.interfaces()}
 
-    async def _wait_in_vain(self, timeout_s: float) -> None:
-        await asyncio.sleep(min(timeout_s, self.patience_s))
-
     async def _connect_to(
         self, edge: Edge, fate: Fate, remote: tuple[str, int], source: str | None, at_ms: float
     ) -> TcpConnect:
         await asyncio.sleep(fate.rtt_ms / 1000)
         reader, writer = await asyncio.open_connection(LOOPBACK, edge.port)
         local = (source or self.scenario.host.address, writer.get_extra_info("sockname")[1])
-        stream = SimStream(self, reader, writer, edge, local, remote)
+        stream = SimStream(self, reader, writer, local, remote)
         self._streams.append(stream)
         connected: Stream = stream
         return TcpConnect(connected, at_ms, fate.rtt_ms, local)
@@ -538,31 +517,19 @@ class SimNetwork:
     ) -> DnsReply:
         loop = asyncio.get_running_loop()
         started_ms = self.now_ms()
-        ignored = sent = 0
-        handled_before = listener.queries_handled
+        ignored = 0
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.setblocking(False)
             udp.bind((LOOPBACK, 0))
-            for wait_s in (timeout_s / 3, 2 * timeout_s / 3):
-                if sent:
+            for attempt, wait_s in enumerate((timeout_s / 3, 2 * timeout_s / 3)):
+                if attempt:
                     self.meter.count(listener.address, "udp", DNS_PORT, 1, len(query))
                 await loop.sock_sendto(udp, query, (LOOPBACK, listener.port))
-                sent += 1
-                deadline_ms = self.now_ms() + wait_s * 1000
-                while True:
-                    left_s = (deadline_ms - self.now_ms()) / 1000
-                    if left_s <= 0:
-                        break
-                    try:
-                        async with asyncio.timeout(min(left_s, self.patience_s)):
-                            data = await loop.sock_recv(udp, 65536)
-                    except TimeoutError:
-                        if listener.queries_handled >= handled_before + sent:
-                            break  # it has dealt with our query, and everything that it said has been read
-                        continue
-                    if accept(data):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        while not accept(data := await loop.sock_recv(udp, 65536)):
+                            ignored += 1
                         return DnsReply(data, self.now_ms() - started_ms, ignored=ignored, local_address=local)
-                    ignored += 1
         failure = Failure.MISMATCH if ignored else Failure.DNS_TIMEOUT
         return DnsReply(None, None, failure, ignored=ignored, local_address=local)
 
@@ -575,20 +542,14 @@ class SimNetwork:
         local: str,
     ) -> DnsReply:
         started_ms = self.now_ms()
-        handled_before = listener.queries_handled
         reader, writer = await asyncio.open_connection(LOOPBACK, listener.port)
         try:
             writer.write(len(query).to_bytes(2, "big") + query)
-            while True:
-                left_s = timeout_s - (self.now_ms() - started_ms) / 1000
-                try:
-                    async with asyncio.timeout(max(0.0, min(left_s, self.patience_s))):
-                        length = int.from_bytes(await reader.readexactly(2), "big")
-                        data = await reader.readexactly(length)
-                    break
-                except TimeoutError:
-                    if left_s <= self.patience_s or listener.queries_handled > handled_before:
-                        return DnsReply(None, None, Failure.DNS_TIMEOUT, local_address=local)
+            async with asyncio.timeout(timeout_s):
+                length = int.from_bytes(await reader.readexactly(2), "big")
+                data = await reader.readexactly(length)
+        except TimeoutError:
+            return DnsReply(None, None, Failure.DNS_TIMEOUT, local_address=local)
         except (asyncio.IncompleteReadError, ConnectionError):
             return DnsReply(None, None, Failure.CLOSED_EARLY, local_address=local)
         finally:
