@@ -416,8 +416,11 @@ def _dropped(view: _View, profile: Profile) -> Finding | None:
     if not guilty:
         return None
     reached = max((s.reached_ttl or 0 for s in guilty), default=0)
-    stopped = min(s.stopped_ttl for s in guilty if s.stopped_ttl is not None)
-    beyond = min((ttl for ttl in view.hops if ttl > reached), default=stopped)
+    # Only where these ports were missed beside a control: a hop in between that was never asked says nothing.
+    beyond = min((s.stopped_ttl for s in guilty if s.stopped_ttl is not None and s.stopped_ttl > reached), default=0)
+    if not beyond:  # these ports stop at different places: the nearest is told
+        nearest = min(guilty, key=lambda s: s.stopped_ttl or 0)
+        reached, beyond = nearest.reached_ttl or 0, nearest.stopped_ttl or 0
     place = place_between(reached, beyond, view.hops, view.target, view.own)
     part = any(view.passed(s) for s in view.fine)
     ports = _extent(view, guilty, view.dropped, profile)

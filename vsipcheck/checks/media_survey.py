@@ -39,6 +39,7 @@ MAX_CONTRASTS = 14
 FIRST_QUOTA = 2  # answers asked of one router in the first round
 MAX_ANSWERS_A_ROUND = 16
 ROUND_GAP_S = 0.15
+TRACE_ROUNDS = 5
 DRY_GAP_S = 0.45  # when routers answered less than they were asked
 MAX_EDGES = 4  # edges of blocks that are bracketed for one target
 MAX_BRACKET_PACKETS = 160  # for one edge
@@ -188,11 +189,7 @@ class MediaSurvey:
 
     def outside_ttl(self, target: TargetState) -> int | None:
         """The first TTL that is surely behind the customer's edge, or None when no hop shows it."""
-        hops = dict(target.hops())
-        for other in self.targets:
-            for ttl, address in other.hops().items():
-                hops.setdefault(ttl, address)
-        outside = first_hop_outside(hops, self.own)
+        outside = first_hop_outside(self._shared_hops(target), self.own)
         return outside if outside is not None and any(ttl >= outside for ttl in target.hops()) else None
 
     # -- the survey
@@ -256,7 +253,21 @@ class MediaSurvey:
             await asyncio.sleep(0.004)
         if sent:
             await self.prober.settle(sent)
+        await self._fill_gaps()
         await self._find_tcp_controls()
+
+    async def _fill_gaps(self) -> None:
+        """Routers that stayed hidden because the ports that asked for them are blocked: asked with one that passes."""
+        sent: list[Probe] = []
+        for target in self.targets:
+            hops = target.hops()
+            outside = self.outside_ttl(target)
+            if outside is None:
+                continue
+            controls = (self._passing_control(target, ttl) for ttl in range(max(hops), outside, -1) if ttl not in hops)
+            sent.extend(control for control in controls if control is not None)
+        if sent:
+            await self.prober.settle(sent)
 
     async def _find_tcp_controls(self) -> None:
         """Where no UDP gets behind the customer's edge: do SYNs towards the same address?"""
@@ -368,7 +379,8 @@ class MediaSurvey:
             hops = target.hops()
             usable = self._usable_hops(target)
             control_by_tcp = not any(probe.expired and (probe.ttl or 0) in usable for probe in target.udp_probes())
-            suspects = [state for state in states if state.contrasts or self._unexplained(target, state)]
+            short = self._stops_short(target)
+            suspects = [s for s in states if short or s.contrasts or self._unexplained(target, s)]
             fresh = [state for state in states if state not in suspects]
             ttl = usable[turn % len(usable)]
             batches = [(ttl, self._suspects_for(suspects, ttl, self._room(hops[ttl], asked)))]
@@ -408,7 +420,7 @@ class MediaSurvey:
             if answered_count == len(probes):
                 self.quota[router] = min(self.quota[router] * 2, MAX_ANSWERS_A_ROUND)
             else:
-                self.quota[router] = max(1, answered_count)
+                self.quota[router] = max(FIRST_QUOTA, answered_count)
                 dry = True
         return dry or bool(groups) or bool(tcp_groups)
 
@@ -418,10 +430,10 @@ class MediaSurvey:
 
     @staticmethod
     def _suspects_for(suspects: Sequence[PortState], ttl: int, room: int) -> list[PortState]:
-        """Suspects that a hop can tell about. Those that already have a contrast draw no answers: all of them go."""
+        """Suspects that a hop can tell about. Once one has a contrast, the others are likely blocked as well: they draw
+        no answers then, so all of them may go at once."""
         able = [state for state in suspects if state.reached is None or state.reached[0] < ttl]
-        likely_blocked = [state for state in able if state.contrasts]
-        return likely_blocked + [state for state in able if not state.contrasts][: max(room, 1)]
+        return able if any(state.contrasts for state in able) else able[: max(room, 3)]
 
     @staticmethod
     def _unexplained(target: TargetState, state: PortState) -> int:
@@ -467,10 +479,8 @@ class MediaSurvey:
         return reached is not None and outside is not None and reached[0] >= outside and not state.rejected
 
     async def _bracket_blocks(self) -> None:
-        """Bisect between each passing and blocked neighbour, and follow a blocked port to where it stops."""
-        traces = [self._trace_blocked(target) for target in self.targets]
-        if any(traces):
-            await self.prober.settle([probe for trace in traces for probe in trace])
+        """Follow a blocked port to where it stops, and bisect between each passing and blocked neighbour."""
+        await asyncio.gather(*(self._trace_blocked(target) for target in self.targets))
         edges: list[tuple[TargetState, int, int]] = []
         for target in self.targets:
             ordered = sorted(target.ports.values(), key=lambda state: state.port)
@@ -485,17 +495,42 @@ class MediaSurvey:
             self.context.progress("media", 0, len(edges), "finding the edges of the block")
             await asyncio.gather(*(self._bisect(target, low, high) for target, low, high in edges))
 
-    def _trace_blocked(self, target: TargetState) -> list[Probe]:
-        """Where up to three blocked ports stop: one probe at every TTL of the known path."""
-        blocked = sorted(
-            (s for s in target.ports.values() if self._blocked(target, s) and not s.local_failure and not s.rejected),
-            key=lambda state: state.port,
-        )
+    async def _trace_blocked(self, target: TargetState) -> None:
+        """Where blocked ports stop: probes of one of them at the hops between its reach and its nearest contrast."""
+        blocked = [s for s in target.ports.values() if self._blocked(target, s) and s.contrasts]
         if not blocked:
-            return []
-        chosen = {id(s): s for s in (blocked[0], blocked[len(blocked) // 2])}.values()
-        hops = sorted(target.hops(), reverse=True)
-        return [self._probe(target, state, ttl) for state in chosen for ttl in hops]
+            return
+        chosen = max(blocked, key=lambda state: state.reached or (0, ""))
+        hops = self._shared_hops(target)
+        for turn in range(TRACE_ROUNDS):
+            reach = max((s.reached[0] for s in blocked if s.reached), default=0)
+            stopped = min(ttl for s in blocked for ttl in s.contrasts if ttl > reach)
+            between = sorted((ttl for ttl in hops if reach < ttl < stopped), reverse=True)
+            if not between or self.left_s(BRACKET_S) <= 0 or self.context.stopping():
+                return
+            if turn:
+                await asyncio.sleep(DRY_GAP_S)
+            asked = []
+            for ttl in between:
+                probe = self._probe(target, chosen, ttl)
+                asked.append((ttl, probe, self._passing_control(target, ttl)))
+            await self.prober.settle([p for _, probe, control in asked for p in (probe, control) if p is not None])
+            for ttl, probe, control in asked:
+                answered = control is not None and control.expired
+                self._count_contrasts(target, ttl, [(chosen, probe)], answered)
+
+    def _shared_hops(self, target: TargetState) -> dict[int, str]:
+        """The hops of `target`; the first ones, up to the customer's edge, also as other targets' probes saw them."""
+        hops = dict(target.hops())
+        others: dict[int, str] = {}
+        for other in self.targets:
+            for ttl, address in other.hops().items():
+                others.setdefault(ttl, address)
+        outside = first_hop_outside(others, self.own)
+        for ttl, address in others.items():
+            if outside is None or ttl <= outside:
+                hops.setdefault(ttl, address)
+        return hops
 
     async def _bisect(self, target: TargetState, low: int, high: int) -> None:
         low_blocked = self._blocked(target, target.ports[low])
