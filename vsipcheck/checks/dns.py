@@ -772,7 +772,7 @@ def _blame_by_reference(seen: _Seen, rtype: str) -> _Blame:
         FaultDomain.UNDETERMINED,
         Confidence.POSSIBLE,
         settle_by="Run `vsipcheck dns` without --resolver: it asks each configured nameserver on its own.",
-        sentence=f"{_servers(working)} has an address for it." if working else None,
+        sentence=f"{_servers(working)} {_has(working)} an address for it." if working else None,
     )
 
 
@@ -783,7 +783,8 @@ def _blame_denial(seen: _Seen, denied: list[Lookup], elsewhere: list[Lookup]) ->
             _common_place(denied),
             Confidence.LIKELY,
             remedy=f"{_servers(denied)} must answer for {seen.name}, or be replaced in this host's DNS configuration.",
-            sentence=f"{_servers(elsewhere)} has an address for it: {_servers(denied)} is wrong.",
+            sentence=f"{_servers(elsewhere)} {_has(elsewhere)} an address for it, so that {_servers(denied)} "
+            f"{_is(denied)} wrong.",
         )
     agreeing = {
         lookup.server
@@ -801,8 +802,8 @@ def _blame_denial(seen: _Seen, denied: list[Lookup], elsewhere: list[Lookup]) ->
     return _Blame(
         FaultDomain.UNDETERMINED,
         Confidence.POSSIBLE,
-        settle_by=f"Check the spelling, and compare with a public resolver: `vsipcheck dns --resolver ADDRESS`. "
-        f"If that one knows the name, {_servers(denied)} is wrong.",
+        settle_by="Check the spelling, and compare with a public resolver: `vsipcheck dns --resolver ADDRESS`. "
+        f"If that one knows the name, {_servers(denied)} {_is(denied)} wrong.",
     )
 
 
@@ -875,7 +876,7 @@ def _blame_sinkhole(seen: _Seen, sinkholed: list[tuple[Lookup, str]]) -> _Blame:
         remedy=f"{_servers(guilty)} must answer with the provider's own records for {seen.name}; "
         "until then use another nameserver.",
         settle_by=None if good else "Compare with a resolver elsewhere: `vsipcheck dns --resolver ADDRESS`.",
-        sentence=f"{_servers(guilty)} gives it" + (f", {_servers(good)} does not." if good else "."),
+        sentence=f"The answer of {_servers(guilty)}" + (f", not of {_servers(good)}." if good else "."),
     )
 
 
@@ -950,6 +951,14 @@ def _tally(seen: _Seen, rtype: str) -> str:
         return ""
     good = sum(lookup.failure is None for lookup in direct)
     return f" {good} of {len(direct)} configured nameservers {'has' if good == 1 else 'have'} an address for it."
+
+
+def _has(lookups: Sequence[Lookup]) -> str:
+    return "has" if len({lookup.server for lookup in lookups}) == 1 else "have"
+
+
+def _is(lookups: Sequence[Lookup]) -> str:
+    return "is" if len({lookup.server for lookup in lookups}) == 1 else "are"
 
 
 def _servers(lookups: Sequence[Lookup]) -> str:

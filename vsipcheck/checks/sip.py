@@ -18,12 +18,14 @@ What can be seen, what else would look just like it, and so what may be said:
   SIP. A pong (RFC 5626 §4.4.1) means that SIP is alive there and OPTIONS is ignored.
 - Closed or reset after our bytes: a server that does not know us, or inspection on the way. `possible`.
 - Something else than SIP answers: captive portal, transparent proxy, TLS port.
+- An answer to us that breaks the grammar, or whose reason phrase aims at its reader: alive, and not to be trusted.
 - A message damaged beyond reading is no evidence for anybody: `unknown`.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -31,10 +33,11 @@ from dataclasses import dataclass
 
 from vsipcheck.checks.base import Check, Facts, fact_ids, span_ms
 from vsipcheck.checks.dns import is_address, record_types, signalling_names
-from vsipcheck.checks.paths import blame_icmp, blame_silence
+from vsipcheck.checks.paths import Blame, blame_icmp, blame_silence
 from vsipcheck.checks.sip_addresses import addresses_from_sip, sent_and_received
 from vsipcheck.checks.sip_dialogue import MAX_ADDRESSES, altered_fields, is_dialled, measure
 from vsipcheck.model import (
+    AddressSeen,
     Confidence,
     Connection,
     Exchange,
@@ -63,6 +66,8 @@ SYNS_TO_PROVE_SILENCE = 3
 # An RST nearer than this part of a control's round trip, both well above timer noise, was not sent by the same host.
 _NEARER = 0.5
 _RTT_NOISE_MS = 5.0
+# Markup of terminals and of web pages.
+_MARKUP = re.compile(r"\[/?[a-z#@][^\[\]]*\]|[<>]")
 
 
 def _version(address: str) -> int:
@@ -385,7 +390,6 @@ def _blame_connect(
     """Verdict and fault domain where no attempt succeeded."""
     failure = worst.failure
     assert failure is not None
-    let_out = f"Let TCP {port} out to {address}."
     if failure in _TIMEOUTS:
         if _syns(bad) < SYNS_TO_PROVE_SILENCE and not any(a.failure is Failure.KERNEL_TIMEOUT for a in bad):
             return (
@@ -393,22 +397,12 @@ def _blame_connect(
                 "connect_timeout",
                 _Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by="Run with --timeout 5 or more."),
             )
-        silence = blame_silence(facts, address, port)
-        return (
-            Status.FAIL,
-            "connect_timeout",
-            _Blame(silence.domain, silence.confidence, let_out, silence.settle_by, silence.sentence, silence.facts),
-        )
+        return Status.FAIL, "connect_timeout", _blame_path(blame_silence(facts, address, port), address, port, facts)
     if failure in (Failure.REFUSED, Failure.RESET):
         return Status.FAIL, "refused", _blame_reset(worst, controls, address, port)
     if failure in _ICMP:
         if worst.icmp is not None and worst.icmp.address is not None:
-            sender = blame_icmp(facts, worst.icmp, address)
-            return (
-                Status.FAIL,
-                str(failure),
-                _Blame(sender.domain, sender.confidence, let_out, sender.settle_by, sender.sentence, sender.facts),
-            )
+            return Status.FAIL, str(failure), _blame_path(blame_icmp(facts, worst.icmp, address), address, port, facts)
         if worst.icmp is not None and failure is Failure.HOST_UNREACHABLE:
             # Our own kernel says so when nobody answers its ARP or neighbour solicitation.
             return (
@@ -427,7 +421,6 @@ def _blame_connect(
             _Blame(
                 FaultDomain.UNDETERMINED,
                 Confidence.POSSIBLE,
-                let_out,
                 settle_by="Capture ICMP on this host while running again: its sender is who blocks.",
             ),
         )
@@ -448,6 +441,25 @@ def _blame_connect(
             _Blame(FaultDomain.HOST, Confidence.PROVEN, "Give --source an address of this host."),
         )
     return Status.UNKNOWN, "not_possible", _UNDETERMINED
+
+
+def _blame_path(path: Blame, address: str, port: int, facts: Facts) -> _Blame:
+    """What the hops say, with what that party has to do."""
+    remedy = {
+        FaultDomain.HOST: f"Let TCP {port} out to {address} in this host's own firewall.",
+        FaultDomain.LOCAL_NETWORK: f"Let TCP {port} out to {address} in this network's router or firewall.",
+        FaultDomain.ISP: f"Ask the ISP to let TCP {port} through to {address}.",
+        FaultDomain.PROVIDER: f"Ask the provider to whitelist {_our_address(facts)} for TCP {port} of {address}.",
+    }.get(path.domain)
+    return _Blame(path.domain, path.confidence, remedy, path.settle_by, path.sentence, path.facts)
+
+
+def _our_address(facts: Facts) -> str:
+    """Our public address for a sentence to the provider, where everybody who could say agrees."""
+    told = {seen.address for seen in addresses_from_sip(facts) if seen.trusted}
+    told = told or {seen.address for seen in facts.of(AddressSeen) if seen.failure is None and seen.address}
+    only = next(iter(told)) if len(told) == 1 else None
+    return only or "this trunk's public address"
 
 
 def _blame_reset(worst: Connection, controls: Sequence[Connection], address: str, port: int) -> _Blame:
@@ -672,7 +684,7 @@ def _judge_options(target: Target, connect: Finding, facts: Facts, profile: Prof
             settle_by="Run again a few times: several servers behind one address, or a limit on requests.",
         )
         reason = "lost_some" if lost else "damaged_some"
-        return verdict(Status.WARN, reason, f"{summary} Once: {odd.sentence}", odd, blame)
+        return verdict(Status.WARN, reason, f"{summary} But once: {odd.sentence}", odd, blame)
     if rtts and statistics.median(rtts) > SLOW_OPTIONS_MS:
         blame = _Blame(
             FaultDomain.UNDETERMINED,
@@ -715,11 +727,11 @@ def _read_exchange(exchange: Exchange, ponged: bool, facts: Facts, profile: Prof
     """The recorded messages, read again, and what they say by themselves."""
     request, received = sent_and_received(exchange)
     finals = [each for each in received if isinstance(each, SipResponse) and each.status >= 200]
-    if request is not None:
+    failure = exchange.failure
+    if request is not None and failure is None:
         for final in finals:
             if not altered_fields(request, final):
                 return _read_answer(exchange, final, facts, profile, settings)
-    failure = exchange.failure
     if failure is Failure.NOT_SIP:
         return _not_sip(exchange, exchange.detail)
     if failure is Failure.TOO_LARGE:
@@ -732,7 +744,7 @@ def _read_exchange(exchange: Exchange, ponged: bool, facts: Facts, profile: Prof
             _Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by=_SETTLE_BY_TRACE),
             failure=failure,
         )
-    if finals and request is not None:
+    if finals and request is not None and altered_fields(request, finals[-1]):
         return _altered(exchange, request, finals[-1])
     if any(
         isinstance(each, SipRequest) and request is not None and each.call_id == request.call_id for each in received
@@ -755,7 +767,7 @@ def _read_exchange(exchange: Exchange, ponged: bool, facts: Facts, profile: Prof
             f"What answers OPTIONS is damaged beyond reading ({sanitise(exchange.detail or 'no final answer')}).",
             failure=failure,
         )
-    return _lost(exchange, failure, ponged, received, profile)
+    return _lost(exchange, failure, ponged, received, facts, profile)
 
 
 _SETTLE_BY_TRACE = "Compare captures (sngrep, tcpdump) on this host and on the WAN side."
@@ -807,7 +819,7 @@ def _altered(exchange: Exchange, request: SipRequest, final: SipResponse) -> _An
         Status.FAIL,
         "altered",
         "wrong",
-        f"{' and '.join(tampered).capitalize()} came back altered ({details}): something on the way rewrites SIP, "
+        f"{_sentence(' and '.join(tampered)).rstrip('.')} came back altered ({details}): something on the way rewrites SIP, "
         "and a PBX has to discard such an answer.",
         _Blame(
             FaultDomain.LOCAL_NETWORK if by_alg else FaultDomain.UNDETERMINED,
@@ -824,12 +836,13 @@ def _lost(
     failure: Failure,
     ponged: bool,
     received: Sequence[SipRequest | SipResponse],
+    facts: Facts,
     profile: Profile,
 ) -> _Answered:
     """Nothing final came, and nothing wrong either."""
     bytes_received = sum(message.size for message in exchange.messages if not message.sent)
     provisional = any(isinstance(each, SipResponse) for each in received)
-    whitelist = f"Ask {profile.provider} whether this trunk's public address is whitelisted."
+    whitelist = f"Ask {profile.provider} whether {_our_address(facts)} is whitelisted."
     from_provider = _Blame(FaultDomain.PROVIDER, Confidence.POSSIBLE, whitelist, _SETTLE_BY_TRACE)
 
     def lost(reason: str, sentence: str, blame: _Blame) -> _Answered:
@@ -910,31 +923,38 @@ def _read_answer(
     for header in ("X-Exotel-ErrorCode", "Retry-After", "Reason", "Warning"):
         if row.status is not Status.PASS and (value := response.header(header)):
             parts.append(f"{header}: {sanitise(value, max_length=80)}.")
-    if response.errors:
+    status, reason = row.status, row.reason or f"status_{response.status}"
+    blame = _blame_code(response.status, exchange, facts, profile, settings)
+    if response.errors or _is_odd(response.reason):
         rules = ", ".join(dict.fromkeys(deviation.code for deviation in response.errors[:3]))
-        parts.append(f"The answer breaks rules of SIP: {rules}.")
+        parts.append(f"The answer breaks rules of SIP: {rules}." if rules else "Its reason phrase is no plain text.")
+        if status is Status.PASS:
+            status, reason = Status.WARN, "odd_answer"
+            blame = _Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by=_SETTLE_BY_TRACE)
     for trouble in profile.troubleshooting:
         if row.status is not Status.PASS and response.status in trouble.codes:
             parts.append(f"The guide: {trouble.cause}; {trouble.resolution}.")
     return _Answered(
         exchange,
-        row.status,
-        row.reason or f"status_{response.status}",
+        status,
+        reason,
         "answer",
         " ".join(parts),
-        None if row.status is Status.PASS else _blame_code(response.status, exchange, facts, profile, settings),
+        None if status is Status.PASS else blame,
         response,
     )
+
+
+def _is_odd(reason: str) -> bool:
+    """Whether a reason phrase holds what only somebody who aims at its reader would put there."""
+    return sanitise(reason, max_length=1000) != reason or _MARKUP.search(reason) is not None
 
 
 def _blame_code(code: int, exchange: Exchange, facts: Facts, profile: Profile, settings: Settings) -> _Blame:
     """The server that answered is who decided; what it decided by is not always known."""
     ask = f"Ask {profile.provider}"
     if code in (401, 403, 407):
-        ours = next(
-            (seen.address for seen in addresses_from_sip(facts) if seen.trusted and seen.fact_id == exchange.id), None
-        )
-        who = ours or "this trunk's public address"
+        who = _our_address(facts)
         settle_by = None
         if settings.account_sid is None:
             settle_by = (
@@ -1013,7 +1033,9 @@ def _judge_redundancy(
         return verdict(Status.FAIL, "none_answers", "No signalling address answers as it should.")
     if values == {Status.PASS}:
         count = len(names)
-        summary = f"All {len(considered)} addresses of {count} names answer." if count > 1 else "It answers."
+        summary = f"All {len(considered)} signalling addresses of {count} names answer."
+        if count == 1:
+            summary = "The signalling addresses answer."
         return verdict(Status.PASS, "all_answer", summary)
     if Status.FAIL in values:
         return verdict(Status.WARN, "some_fail", "Some signalling addresses answer, some do not.")

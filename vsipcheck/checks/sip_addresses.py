@@ -12,6 +12,9 @@ from vsipcheck.wire.sip import SipRequest, SipResponse, match_response, parse_me
 from vsipcheck.wire.text import unescape
 
 
+_BROKEN_OFF = frozenset({"head_unterminated", "body_truncated"})
+
+
 @dataclass(frozen=True, slots=True)
 class SipAddress:
     """Where one SIP server saw one request come from.
@@ -34,13 +37,19 @@ class SipAddress:
 
 
 def sent_and_received(exchange: Exchange) -> tuple[SipRequest | None, list[SipRequest | SipResponse]]:
-    """The request of a recorded exchange, and the messages that came back and can be read."""
+    """The request of a recorded exchange, and the messages that came back whole and can be read.
+
+    What was left of a stream that broke off may read like a message without its end: it is none.
+    """
     request: SipRequest | None = None
     received: list[SipRequest | SipResponse] = []
     for message in exchange.messages:
         try:
             parsed = parse_message(unescape(message.text))
         except WireError:
+            continue
+        broken_off = any(deviation.code in _BROKEN_OFF for deviation in parsed.deviations)
+        if broken_off and not message.truncated:
             continue
         if not message.sent:
             received.append(parsed)

@@ -38,7 +38,8 @@ MAX_MESSAGE_BYTES = 16 * 1024
 MAX_EXCHANGE_BYTES = 64 * 1024
 MAX_MESSAGES = 32
 MAX_ADDRESSES = 16
-PING = b"\r\n\r\n"
+# RFC 5626 §4.4.1.
+PING, PONG = b"\r\n\r\n", b"\r\n"
 
 # Where a provider can be. A resolver that hands out anything else is judged by the DNS check; connecting there would
 # speak to a sinkhole, or to this very host: a PBX that listens on 5070 here would answer in the provider's place.
@@ -385,7 +386,7 @@ class _Attempt:
         assert self.pinged_ms is not None
         messages = [_message(True, self.pinged_ms, PING)]
         if ponged_ms is not None:
-            messages.append(_message(False, ponged_ms, b"\r\n"))
+            messages.append(_message(False, ponged_ms, PONG))
         self.dialogue.exchange(
             "keepalive",
             self.pinged_ms,
@@ -411,6 +412,8 @@ class _Attempt:
             if isinstance(event, KeepAlive):
                 if self.pinged_ms is not None and not self.ponged:
                     self.ponged = True
+                    self.size -= len(PONG)
+                    del dialogue.tail[: len(PONG)]
                     self._keep_ping(at_ms)
                 continue
             # From the end of the message before to the end of this one, so that no byte is lost.
