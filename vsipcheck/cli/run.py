@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vsipcheck.cli.errors import debugging, tell_internal_error
 from vsipcheck.cli.options import Request, UsageError
 from vsipcheck.cli.output import OutputError, complain, write_file, write_stdout
@@ -42,8 +44,10 @@ def run_checks(request: Request, *checks: str, open_network: OpenNetwork | None 
         profile = override(profile, fqdns=request.fqdn, port=request.port, media=request.media)
     except ProfileError as error:
         raise UsageError(str(error)) from None
-    settings = settings_for(request, checks or _all_checks(), profile)
+    settings = settings_for(request, profile)
     outputs = outputs_for(request, tuple(FORMATS))
+    # Only now: a mistake is told before the checks and their libraries are loaded.
+    settings = msgspec.structs.replace(settings, checks=checks or _all_checks())
     if settings.sweep and not request.quiet:
         _announce_sweep(profile, settings)
     progress = Progress(live=not request.quiet)
@@ -107,8 +111,6 @@ def _all_checks() -> tuple[str, ...]:
 
 def _for_stdout(options: RenderOptions) -> RenderOptions:
     """The options as this stdout can show them. https://no-color.org: NO_COLOR counts when it is not empty."""
-    import msgspec
-
     stream = sys.stdout
     try:
         terminal = stream is not None and stream.isatty()
@@ -183,15 +185,19 @@ def _heard_signals() -> list[signal.Signals]:
 
 @contextlib.contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Warnings and log lines of the libraries stay off stderr, which is for us to talk to a person."""
+    """Warnings, log lines and tracebacks of threads stay off stderr, which is for us to talk to a person."""
     if debugging():
         yield
         return
     root, handler = logging.getLogger(), logging.NullHandler()
     root.addHandler(handler)
+    hooks = threading.excepthook, sys.unraisablehook
+    threading.excepthook = lambda failed: tell_internal_error(failed.exc_value or SystemError(failed.exc_type.__name__))
+    sys.unraisablehook = lambda ignored: None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        threading.excepthook, sys.unraisablehook = hooks
         root.removeHandler(handler)

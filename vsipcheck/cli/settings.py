@@ -29,8 +29,8 @@ class Output:
     path: str | None
 
 
-def settings_for(request: Request, checks: tuple[str, ...], profile: Profile) -> Settings:
-    """The settings in effect. `profile` is the one in effect. Raises UsageError."""
+def settings_for(request: Request, profile: Profile) -> Settings:
+    """The settings in effect, but for the checks. `profile` is the one in effect. Raises UsageError."""
     _in_range("--timeout", request.timeout, MAX_TIMEOUT_S)
     if request.deadline is not None:
         _in_range("--deadline", request.deadline, MAX_DEADLINE_S)
@@ -44,7 +44,7 @@ def settings_for(request: Request, checks: tuple[str, ...], profile: Profile) ->
         raise UsageError("-4 and -6 exclude each other")
     family = Family.IPV4 if request.ipv4 else Family.IPV6 if request.ipv6 else Family.ANY
     return Settings(
-        checks=checks,
+        checks=(),
         timeout_s=request.timeout,
         deadline_s=_deadline_s(request, profile),
         family=family,
