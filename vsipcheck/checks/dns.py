@@ -171,7 +171,13 @@ async def measure(context: Context, record: Recorder) -> None:
 
 
 def _given(resolver: str) -> Nameserver:
-    return Nameserver(address=resolver, port=53, source="--resolver")
+    """The nameserver that the settings write as `address`, `address:port` or `[address]:port`."""
+    address, port = resolver, ""
+    if resolver.startswith("["):
+        address, _, port = resolver[1:].partition("]")
+    elif resolver.count(":") == 1:
+        address, _, port = resolver.partition(":")
+    return Nameserver(address=address, port=int(port.lstrip(":") or 53), source="--resolver")
 
 
 def _load_codec() -> None:
@@ -596,7 +602,7 @@ def _doubts(seen: _Seen, system: Lookup, usable: list[str], rtype: str, facts: F
                 "nameservers_disagree",
                 f"A configured nameserver says otherwise: {_what_they_say(contradicting)}.",
                 _Blame(
-                    _common_place(contradicting),
+                    FaultDomain.UNDETERMINED if _may_rotate(contradicting, seen) else _common_place(contradicting),
                     Confidence.POSSIBLE,
                     remedy=f"Correct or remove {_servers(contradicting)} in this host's DNS configuration.",
                     settle_by="Ask each nameserver several times: a name that rotates single addresses looks alike.",
@@ -695,6 +701,15 @@ def _doubts(seen: _Seen, system: Lookup, usable: list[str], rtype: str, facts: F
             )
         )
     return doubts
+
+
+def _may_rotate(contradicting: Sequence[Lookup], seen: _Seen) -> bool:
+    """Whether some of the other answers could be the provider's as well: a name may rotate its addresses."""
+    return any(
+        all(_is_usable(address, seen.nat64_prefixes) for address in lookup.addresses)
+        for lookup in contradicting
+        if lookup.addresses
+    )
 
 
 def _shared_with(seen: _Seen, usable: list[str], facts: Facts, profile: Profile) -> tuple[list[str], list[str]] | None:
@@ -855,14 +870,16 @@ def _blame_servers(failing: list[Lookup], facts: Facts) -> _Blame:
 def _blame_sinkhole(seen: _Seen, sinkholed: list[tuple[Lookup, str]]) -> _Blame:
     """Who has to act for an answer in special-purpose space: the place of the nameserver that gives it."""
     wrong = {address for _, address in sinkholed}
-    guilty = [lookup for lookup in seen.configured if wrong & set(lookup.addresses)]
+    types = {lookup.record_type for lookup, _ in sinkholed}
+    configured = [lookup for lookup in seen.configured if lookup.record_type in types]
+    guilty = [lookup for lookup in configured if wrong & set(lookup.addresses)]
     good = [
         lookup
-        for lookup in [*seen.configured, *seen.reference]
+        for lookup in [*configured, *seen.reference]
         if lookup.addresses and all(_is_usable(address, seen.nat64_prefixes) for address in lookup.addresses)
     ]
     if not guilty:
-        answered = [lookup for lookup in seen.configured if lookup.failure is None or lookup.failure in _NEGATIVE]
+        answered = [lookup for lookup in configured if lookup.failure is None or lookup.failure in _NEGATIVE]
         return _Blame(
             FaultDomain.HOST if answered else FaultDomain.UNDETERMINED,
             Confidence.LIKELY if answered else Confidence.POSSIBLE,

@@ -819,8 +819,8 @@ def _altered(exchange: Exchange, request: SipRequest, final: SipResponse) -> _An
         Status.FAIL,
         "altered",
         "wrong",
-        f"{_sentence(' and '.join(tampered)).rstrip('.')} came back altered ({details}): something on the way rewrites SIP, "
-        "and a PBX has to discard such an answer.",
+        f"{_sentence(' and '.join(tampered)).rstrip('.')} came back altered ({details}): something on the way rewrites "
+        "SIP, and a PBX has to discard such an answer.",
         _Blame(
             FaultDomain.LOCAL_NETWORK if by_alg else FaultDomain.UNDETERMINED,
             Confidence.POSSIBLE,

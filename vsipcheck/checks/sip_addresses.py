@@ -11,7 +11,6 @@ from vsipcheck.wire.ip import is_public
 from vsipcheck.wire.sip import SipRequest, SipResponse, match_response, parse_message
 from vsipcheck.wire.text import unescape
 
-
 _BROKEN_OFF = frozenset({"head_unterminated", "body_truncated"})
 
 
