@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import ipaddress
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 import vsipcheck.sim
+from vsipcheck.checks.registry import CHECKS
+from vsipcheck.model import ChecklistRow, Finding, Report, Settings
 from vsipcheck.profiles import load_profile
-from vsipcheck.sim import SCENARIOS
-from vsipcheck.sim.scenario import Scenario, _merge, load_scenarios
+from vsipcheck.runner import run
+from vsipcheck.sim import SCENARIOS, open_simulation
+from vsipcheck.sim.scenario import Expected, Scenario, _merge, load_scenarios
 from vsipcheck.wire.ip import is_public
 
 PROFILE = load_profile("exotel-tcp-mumbai")
@@ -104,3 +109,60 @@ def test_the_simulation_never_imports_the_checks() -> None:
             for module in modules:
                 parts = module.split(".")
                 assert parts[0] != "vsipcheck" or parts[1] in allowed, f"{path.name} imports {module}"
+
+
+# Whole runs: the real checks, the default profile. Most of the time they wait for silence, so they do it together.
+
+SIDE_BY_SIDE = 6
+# Long enough for the three SYNs that prove silence, and no longer (RFC 6298: at 0, 1 and 3 s).
+SETTINGS = Settings(checks=tuple(CHECKS), timeout_s=3.2)
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, Report]:
+    async def run_all() -> dict[str, Report]:
+        turns = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def run_one(scenario: Scenario) -> Report:
+            async with turns, open_simulation(scenario, PROFILE) as network:
+                return await run(network, PROFILE, SETTINGS)
+
+        return dict(zip(SCENARIOS, await asyncio.gather(*map(run_one, SCENARIOS.values())), strict=True))
+
+    return asyncio.run(run_all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_ends_as_the_scenario_expects(name: str, reports: dict[str, Report]) -> None:
+    report, expect = reports[name], SCENARIOS[name].expect
+    wrong = [f"{check}: {evidence.error}" for check, evidence in report.evidence.items() if evidence.error]
+    for expected in expect.findings:
+        matching = [f for f in report.findings if f.id == expected.id and expected.target in (None, f.target)]
+        wrong += discrepancies(expected, matching)
+    for expected in expect.rows:
+        wrong += discrepancies(expected, [row for row in report.checklist if row.id == expected.id])
+    assert not wrong, "\n".join(wrong)
+    assert (report.overall, report.exit_code) == (expect.overall, expect.exit_code)
+
+
+def discrepancies(expected: Expected, got: Iterable[Finding | ChecklistRow]) -> list[str]:
+    """One line for each finding or row that is not as expected, or for their absence."""
+    lines = []
+    for item in got:
+        if item.status is not expected.status or (expected.by is not None and item.fault_domain is not expected.by):
+            lines.append(
+                f"{item.id} {getattr(item, 'target', None)}: {item.status} {item.fault_domain}, "
+                f"expected {expected.status} {expected.by or ''}: {item.summary}"
+            )
+    return lines if list(got) else [f"{expected.id} {expected.target}: not in the report"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_says_that_it_was_simulated_and_is_fit_to_be_read(name: str, reports: dict[str, Report]) -> None:
+    report = reports[name]
+    assert report.simulated
+    assert not report.interrupted
+    assert {destination.address for destination in report.traffic.by_destination}.isdisjoint({"127.0.0.1"})
+    for finding in report.findings:
+        assert finding.summary.isprintable(), finding.summary
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
