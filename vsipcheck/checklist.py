@@ -17,6 +17,9 @@ from vsipcheck.model import (
     Settings,
     Stage,
     Status,
+    fill_pattern,
+    first_sentence,
+    pattern_of,
 )
 
 # For a row that needs all of its findings: what one of them says of the row.
@@ -195,15 +198,24 @@ def _build_row(row: _Row, findings: Sequence[Finding], profile: Profile) -> Chec
 
 
 def _summarise(deciding: Sequence[Finding], status: Status) -> str:
+    """What the row says: the findings that gave it its status, those that say the same told once."""
     telling = [finding for finding in deciding if finding.status is status]
     if len(deciding) == 1:
         return telling[0].summary
-    if len(telling) == len(deciding):
-        same = {finding.reason for finding in telling}
-        if len(same) == 1:
-            targets = ", ".join(finding.target or "" for finding in telling)
-            return f"{len(telling)} of {len(deciding)} ({targets}): {telling[0].summary}"
-    return f"{len(telling)} of {len(deciding)}: {'; '.join(finding.summary for finding in telling)}"
+    alike: dict[str, list[Finding]] = {}
+    for finding in telling:
+        alike.setdefault(finding.reason, []).append(finding)
+    told = []
+    for findings in alike.values():
+        first = findings[0]
+        text = first_sentence(first.summary)
+        if len({pattern_of(first_sentence(f.summary), f.target) for f in findings}) == 1:
+            told.append(fill_pattern(pattern_of(text, first.target), [f.target for f in findings]))
+        elif len(findings) == 1:
+            told.append(text)
+        else:
+            told.append(f"{text}; much the same for {len(findings) - 1} more")
+    return f"{len(telling)} of {len(deciding)}: {'. '.join(told)}."
 
 
 def overall_of(rows: Sequence[ChecklistRow]) -> Overall:
@@ -240,13 +252,13 @@ def actions_of(findings: Sequence[Finding]) -> tuple[Action, ...]:
             if finding.status is not status or not finding.remedy:
                 continue
             party = finding.fault_domain or FaultDomain.UNDETERMINED
-            grouped.setdefault((party, finding.remedy), []).append(finding)
+            grouped.setdefault((party, pattern_of(finding.remedy, finding.target)), []).append(finding)
     order = sorted(grouped, key=lambda key: _PARTIES.index(key[0]) if key[0] in _PARTIES else len(_PARTIES))
     return tuple(
         Action(
             party=party,
-            what=what,
-            because=tuple(Key(id=finding.id, target=finding.target) for finding in grouped[(party, what)]),
+            what=fill_pattern(pattern, [finding.target for finding in grouped[party, pattern]]),
+            because=tuple(Key(id=finding.id, target=finding.target) for finding in grouped[party, pattern]),
         )
-        for party, what in order
+        for party, pattern in order
     )

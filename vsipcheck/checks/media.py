@@ -280,7 +280,7 @@ def _finding(target: str, status: Status, reason: str, summary: str, **more: obj
         target=target,
         status=status,
         reason=reason,
-        summary=summary,
+        summary=f"{summary[0].upper()}{summary[1:].rstrip('.')}.",
         guide_section=GUIDE_SECTION,
         **more,  # type: ignore[arg-type]
     )
@@ -306,6 +306,7 @@ def _measures(view: _View) -> tuple[Measure, ...]:
         Measure(name="ports_sampled", value=len(view.sample), unit="count"),
         Measure(name="ports_judged", value=len(judged), unit="count"),
         Measure(name="ports_blocked", value=sum(view.blocked(s) for s in view.sample), unit="count"),
+        Measure(name="contrasts", value=sum(s.controls_answered for s in view.fine), unit="count"),
         Measure(name="in_range_hops", value=view.in_range_reach or None, unit="hops"),
         Measure(name="control_hops", value=view.control_reach or None, unit="hops"),
         Measure(
@@ -355,7 +356,7 @@ def _locally_denied(view: _View, profile: Profile) -> Finding | None:
             view.target,
             Status.FAIL,
             "local_denied" if whole else "part_local_denied",
-            f"this host's own firewall refuses {ports} to {view.target} (EPERM)",
+            f"This host's own firewall refuses {ports} to {view.target} (EPERM)",
             failure=Failure.LOCAL_DENIED,
             fault_domain=FaultDomain.HOST,
             confidence=Confidence.PROVEN,
@@ -424,19 +425,21 @@ def _dropped(view: _View, profile: Profile) -> Finding | None:
     place = place_between(reached, beyond, view.hops, view.target, view.own)
     part = any(view.passed(s) for s in view.fine)
     ports = _extent(view, guilty, view.dropped, profile)
-    controls = sum(s.controls_answered for s in guilty)
-    witness = "other ports" if part else "controls"
+    witness = "Other ports" if part else "Controls"
     who = {
         FaultDomain.LOCAL_NETWORK: f"Allow outgoing {_range(profile)} to {view.target} in your firewall or router",
         FaultDomain.ISP: f"Ask your ISP to let {_range(profile)} to {view.target} through",
         FaultDomain.PROVIDER: f"Ask {profile.provider} whether its edge filters {_range(profile)} to {view.target}",
-    }.get(place.domain, f"Find what drops {_range(profile)} to {view.target}")
+    }.get(
+        place.domain,
+        f"Allow outgoing {_range(profile)} to {view.target} in your router; if it already does, ask the ISP behind it",
+    )
     return _finding(
         view.target,
         Status.FAIL,
         "part_blocked" if part else "blocked",
-        f"{ports} to {view.target} is dropped {place.where}; {witness} to the same address, sent at the same moment, "
-        f"get to {name_hop(max(view.control_reach, view.in_range_reach), view.hops)} ({controls} contrasts)",
+        f"{ports} to {view.target} is dropped {place.where}. {witness} to the same address, sent at the same moment, "
+        f"get to {name_hop(max(view.control_reach, view.in_range_reach), view.hops)}.",
         failure=Failure.NO_ANSWER,
         fault_domain=place.domain,
         confidence=place.confidence,
@@ -511,8 +514,8 @@ def _passing(view: _View, profile: Profile) -> Finding:
         target,
         Status.PASS,
         "leaves_network",
-        f"all {sampled} sampled ports leave your network towards {target}; {deepest} of them followed to "
-        f"{name_hop(view.in_range_reach, view.hops)}, as far as any control: nothing blocks them on the way out",
+        f"All {sampled} sampled ports leave your network towards {target}. {deepest} of them were followed to "
+        f"{name_hop(view.in_range_reach, view.hops)}, as far as any control; nothing blocks them on the way out.",
         confidence=Confidence.PROVEN,
         **common,
     )
@@ -525,7 +528,7 @@ def _return(facts: Facts, profile: Profile, settings: Settings, target: str) -> 
             target=target,
             status=Status.SKIP,
             reason="family",
-            summary=f"{target} is not of the IP version that was asked for",
+            summary=f"{target} is not of the IP version that was asked for.",
             guide_section=GUIDE_SECTION,
         )
     spans = [s for s in facts.of(PortSpan, "media") if s.target == target and s.outcome == "answered"]
@@ -535,7 +538,7 @@ def _return(facts: Facts, profile: Profile, settings: Settings, target: str) -> 
             target=target,
             status=Status.PASS,
             reason="datagram_from_target",
-            summary=f"a UDP datagram came back from {target}",
+            summary=f"A UDP datagram came back from {target}.",
             confidence=Confidence.PROVEN,
             guide_section=GUIDE_SECTION,
             facts=fact_ids(spans),
@@ -549,11 +552,11 @@ def _return(facts: Facts, profile: Profile, settings: Settings, target: str) -> 
         and seen.server_port is not None
         and media.first_port <= seen.server_port <= media.last_port
     ]
-    text = f"whether RTP from {target} reaches you is settled only by a call"
+    text = f"Whether RTP from {target} reaches you is settled only by a call."
     if support:
         text += (
-            f"; in support, a STUN server on UDP {support[0].server_port}, inside the RTP range, was answered back "
-            "through your NAT"
+            f" In support: a STUN server on UDP {support[0].server_port}, inside the RTP range, got its answer back "
+            "through your NAT."
         )
     return Finding(
         id=RETURN,

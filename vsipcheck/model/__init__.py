@@ -46,6 +46,7 @@ from vsipcheck.model.report import (
     Tool,
     Traffic,
 )
+from vsipcheck.model.wording import fill_pattern, first_sentence, pattern_of
 from vsipcheck.model.words import (
     Confidence,
     ExitCode,
@@ -106,4 +107,7 @@ __all__ = [
     "Tool",
     "Traffic",
     "Trouble",
+    "fill_pattern",
+    "first_sentence",
+    "pattern_of",
 ]

@@ -20,6 +20,8 @@ from vsipcheck.model import (
     Profile,
     Report,
     Status,
+    fill_pattern,
+    pattern_of,
 )
 
 # Worst first: what an eye has to meet before it tires.
@@ -63,6 +65,22 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     def alike(self) -> bool:
         """Their summaries are one and the same."""
         return len({finding.summary for finding in self.findings}) == 1
+
+    @property
+    def summary(self) -> str | None:
+        """One sentence for all of them, where their summaries differ in nothing but the target; else None."""
+        if len({pattern_of(finding.summary, finding.target) for finding in self.findings}) > 1:
+            return None
+        first = self.first
+        return fill_pattern(pattern_of(first.summary, first.target), [finding.target for finding in self.findings])
+
+    @property
+    def remedy(self) -> str | None:
+        """What has to be done about all of them."""
+        first = self.first
+        if first.remedy is None:
+            return None
+        return fill_pattern(pattern_of(first.remedy, first.target), [finding.target for finding in self.findings])
 
 
 def overall_words(overall: Overall) -> str:
@@ -136,7 +154,7 @@ def grouped(findings: Iterable[Finding]) -> list[Group]:
             finding.failure,
             finding.fault_domain,
             finding.confidence,
-            finding.remedy,
+            pattern_of(finding.remedy or "", finding.target),
             finding.settle_by,
             finding.guide_section,
         )

@@ -239,17 +239,17 @@ def _group(page: Page, report: Report, group: Group, *, indent: int = 2) -> None
     first = group.first
     single = len(group.findings) == 1
     inner = _named_verdict(page, first.status, key_words(first) if single else first.id, indent)
-    if group.alike:
-        if not single:
+    if group.summary is not None:
+        if group.alike and not single:
             page.paragraph(page.text(", ".join(finding.target or "-" for finding in group.findings)), indent=inner)
-        page.paragraph(page.text(first.summary), indent=inner)
+        page.paragraph(page.text(group.summary), indent=inner)
     else:
         _targets(page, group, inner)
     if page.options.verbose:
         for finding in group.findings:
             _figures(page, finding, inner, with_target=not single)
     if first.status in _NOT_GREEN or page.options.verbose:
-        _advice(page, report, first, inner)
+        _advice(page, report, group, inner)
 
 
 def _named_verdict(page: Page, status: Status, name: str, indent: int) -> int:
@@ -281,8 +281,9 @@ def _targets(page: Page, group: Group, indent: int) -> None:
             page.paragraph(f"{lead}{summary}", indent=indent, hanging=2)
 
 
-def _advice(page: Page, report: Report, finding: Finding, indent: int) -> None:
+def _advice(page: Page, report: Report, group: Group, indent: int) -> None:
     """Who is meant and how surely, by what code, what to do about it, and where the guide speaks of it."""
+    finding = group.first
     who = blame(finding, report.profile)
     if finding.status in _UNDECIDED and finding.fault_domain is FaultDomain.UNDETERMINED:
         who = None
@@ -290,7 +291,7 @@ def _advice(page: Page, report: Report, finding: Finding, indent: int) -> None:
     for label, value in (
         ("who", who),
         ("reason", f"{finding.reason}{failure}"),
-        ("to do", finding.remedy),
+        ("to do", group.remedy),
         ("settled by", finding.settle_by),
         ("guide", finding.guide_section),
     ):
@@ -321,7 +322,7 @@ def _undecided(page: Page, report: Report) -> None:
         findings = [finding for finding in find(report, row.findings) if finding.status in _UNDECIDED]
         told.update((finding.id, finding.target) for finding in findings)
         inner = _named_verdict(page, row.status, row.title, 2)
-        if not findings or len({finding.summary for finding in findings}) > 1:
+        if not findings:
             page.paragraph(page.text(row.summary), indent=inner)
         for group in grouped(findings):
             _undecided_group(page, report, group, inner)
@@ -331,13 +332,13 @@ def _undecided(page: Page, report: Report) -> None:
 
 
 def _undecided_group(page: Page, report: Report, group: Group, indent: int) -> None:
-    first = group.first
     targets = ", ".join(finding.target for finding in group.findings if finding.target)
-    if group.alike:
-        page.paragraph(page.text(f"{targets}: {first.summary}" if targets else first.summary), indent=indent)
+    if group.summary is not None:
+        lead = f"{targets}: " if targets and group.alike else ""
+        page.paragraph(page.text(f"{lead}{group.summary}"), indent=indent)
     else:
         _targets(page, group, indent)
-    _advice(page, report, first, indent)
+    _advice(page, report, group, indent)
 
 
 def _errors(page: Page, report: Report) -> None:
