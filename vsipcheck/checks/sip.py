@@ -216,7 +216,14 @@ def _judge_connect(target: Target, wanted: Sequence[Target], facts: Facts, profi
     if route is not None or (attempts and all(attempt.failure is Failure.NO_ROUTE for attempt in attempts)):
         return _judge_no_route(target, wanted, facts, route, attempts)
     if not attempts:
-        return _finding(CONNECT, target.key, Status.UNKNOWN, "not_measured", f"{where} was not tried in time.")
+        return _finding(
+            CONNECT,
+            target.key,
+            Status.UNKNOWN,
+            "not_measured",
+            f"{where} was not tried in time.",
+            settle_by="Run again, with a longer --deadline.",
+        )
     good = [attempt for attempt in attempts if attempt.failure is None]
     bad = [attempt for attempt in attempts if attempt.failure is not None]
     rtts = [attempt.rtt_ms for attempt in good if attempt.rtt_ms is not None]
@@ -440,7 +447,12 @@ def _blame_connect(
             "address_unavailable",
             _Blame(FaultDomain.HOST, Confidence.PROVEN, "Give --source an address of this host."),
         )
-    return Status.UNKNOWN, "not_possible", _UNDETERMINED
+    settle_by = "Look up the errno of this host's own error: `vsipcheck sip --verbose`."
+    return (
+        Status.UNKNOWN,
+        "not_possible",
+        _Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by=settle_by),
+    )
 
 
 def _blame_path(path: Blame, address: str, port: int, facts: Facts) -> _Blame:
@@ -477,13 +489,15 @@ def _blame_reset(worst: Connection, controls: Sequence[Connection], address: str
                 sentence=f"The RST came after {took:.0f} ms, but another port of that address answers after "
                 f"{control_ms:.0f} ms: something nearer sends it.",
             )
-        return _Blame(
-            FaultDomain.PROVIDER,
-            Confidence.POSSIBLE,
-            remedy=f"Ask the provider whether {address} serves SIP on TCP {port}, and to whom.",
-            settle_by=settle_by,
-            sentence="The way to the address is open, so that the RST is probably its own.",
-        )
+        if control_ms > _RTT_NOISE_MS:
+            return _Blame(
+                FaultDomain.PROVIDER,
+                Confidence.POSSIBLE,
+                remedy=f"Ask the provider whether {address} serves SIP on TCP {port}, and to whom.",
+                settle_by=settle_by,
+                sentence=f"The RST took as long as the answer of another port of that address, {control_ms:.0f} ms: it "
+                "is probably the far end's.",
+            )
     return _Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by=settle_by)
 
 
@@ -765,12 +779,14 @@ def _read_exchange(exchange: Exchange, ponged: bool, facts: Facts, profile: Prof
             "malformed",
             "unread",
             f"What answers OPTIONS is damaged beyond reading ({sanitise(exchange.detail or 'no final answer')}).",
+            _UNREAD,
             failure=failure,
         )
     return _lost(exchange, failure, ponged, received, facts, profile)
 
 
 _SETTLE_BY_TRACE = "Compare captures (sngrep, tcpdump) on this host and on the WAN side."
+_UNREAD = _Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by=_SETTLE_BY_TRACE)
 
 
 def _not_sip(exchange: Exchange, detail: str | None) -> _Answered:
@@ -840,7 +856,7 @@ def _lost(
     profile: Profile,
 ) -> _Answered:
     """Nothing final came, and nothing wrong either."""
-    bytes_received = sum(message.size for message in exchange.messages if not message.sent)
+    bytes_received = sum(message.size for message in exchange.messages if not message.sent and message.text.strip())
     provisional = any(isinstance(each, SipResponse) for each in received)
     whitelist = f"Ask {profile.provider} whether {_our_address(facts)} is whitelisted."
     from_provider = _Blame(FaultDomain.PROVIDER, Confidence.POSSIBLE, whitelist, _SETTLE_BY_TRACE)
@@ -913,6 +929,7 @@ def _read_answer(
             "malformed",
             "unread",
             f"The answer has a status that is none ({phrase}).",
+            _UNREAD,
             failure=Failure.MALFORMED,
         )
     parts = [f"{phrase}: {row.says}."]

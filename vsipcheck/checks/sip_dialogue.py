@@ -341,7 +341,8 @@ class _Attempt:
             until = min(deadline, self.settle_ms)
             if now >= until:
                 break
-            silent = self.size == 0 and self.pinged_ms is None
+            # A CRLF of the peer's own is no answer.
+            silent = len(self.messages) == 1 and not self.dialogue.tail.strip(b"\r\n") and self.pinged_ms is None
             if silent and now >= ping_ms:
                 self.pinged_ms = now
                 await self.dialogue.stream.send(PING, (deadline - now) / 1000)
@@ -416,6 +417,8 @@ class _Attempt:
                     del dialogue.tail[: len(PONG)]
                     self._keep_ping(at_ms)
                 continue
+            if len(self.messages) > MAX_MESSAGES:
+                break
             # From the end of the message before to the end of this one, so that no byte is lost.
             end = dialogue.tail.find(event.raw) + len(event.raw)
             self.messages.append(_message(False, at_ms, bytes(dialogue.tail[:end])))
@@ -434,7 +437,7 @@ class _Attempt:
             self._end(_failure_of(error))
             return True
         if self.size > MAX_EXCHANGE_BYTES or len(self.messages) > MAX_MESSAGES:
-            self.detail = f"{self.size} bytes in {len(self.messages)} messages and no final answer"
+            self.detail = f"{self.size} bytes, {len(self.messages)} messages at least, and no final answer"
             self._end(Failure.TOO_LARGE)
             return True
         return False
