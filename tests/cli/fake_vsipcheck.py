@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
 import threading
 import warnings
@@ -11,7 +13,7 @@ from typing import Any
 
 from reports import make_report
 
-from vsipcheck import runner
+from vsipcheck import profiles, runner
 from vsipcheck.__main__ import main
 from vsipcheck.model import Profile, Report, Settings
 
@@ -30,8 +32,9 @@ async def run(
         thread = threading.Thread(target=lambda: {}[1])
         thread.start()
         thread.join()
-    if BEHAVIOUR in ("wait", "hang"):
-        print("measuring", file=sys.stderr, flush=True)
+    if BEHAVIOUR in ("wait", "hang", "early"):
+        if BEHAVIOUR != "early":
+            print("measuring", file=sys.stderr, flush=True)
         await stop.wait()
         print("stopping", file=sys.stderr, flush=True)
         if BEHAVIOUR == "hang":
@@ -40,5 +43,17 @@ async def run(
     return make_report(profile, settings)
 
 
+def signalled_while(function: Any, number: signal.Signals) -> Any:
+    def call(*values: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return function(*values)
+
+    return call
+
+
+if BEHAVIOUR == "early":
+    profiles.loader.list_profiles = signalled_while(profiles.list_profiles, signal.SIGTERM)
+if BEHAVIOUR == "late":
+    os.fsync = signalled_while(os.fsync, signal.SIGTERM)
 runner.run = run  # type: ignore[assignment]
 sys.exit(main())

@@ -109,6 +109,18 @@ def test_the_second_signal_leaves_at_once() -> None:
     assert (process.returncode, out, err) == (130, "", "")
 
 
+def test_a_signal_before_the_measuring_stops_it_as_well() -> None:
+    ended = shell('"$@"', *FAKE, "early", "dns", "--json")
+    assert (ended.returncode, ended.stderr) == (130, "stopping\n")
+    assert json.loads(ended.stdout)["interrupted"] is True
+
+
+def test_a_signal_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
+    ended = shell('"$@"', *FAKE, "late", "dns", "-o", str(tmp_path / "a.json"))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "vsipcheck: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     ended = shell(
         "trap '' INT; \"$@\" & pid=$!; kill -INT $pid; kill -TERM $pid; wait $pid", *FAKE, "wait", "dns", "-q"

@@ -18,7 +18,7 @@ class UsageError(Exception):
     """What was typed cannot be done; says which option, what was expected, what was found."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)  # what is not used is not generated: start-up
 class Request:
     """What was typed. A command accepts some of these options; the others keep their defaults."""
 

@@ -39,9 +39,9 @@ class Progress:
             self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
             self._thread.start()
 
-    def note(self, text: str) -> None:
-        """Say something about the run as a whole, on the display while there is one."""
-        self._note = text
+    def stopping(self) -> None:
+        """The display, while there is one, says that the run was interrupted."""
+        self._note = "interrupted: telling what was measured (again: leave at once)"
 
     def close(self) -> None:
         """The display is gone from the terminal."""

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import shutil
-import signal
 import sys
 import threading
 import warnings
@@ -22,6 +21,7 @@ from vsipcheck.cli.options import Request, UsageError
 from vsipcheck.cli.output import OutputError, complain, write_file, write_stdout
 from vsipcheck.cli.progress import Progress
 from vsipcheck.cli.settings import Output, outputs_for, settings_for, sweep_packets
+from vsipcheck.cli.signals import StopSignals
 from vsipcheck.model import ExitCode, Profile, Report, Settings
 from vsipcheck.profiles import ProfileError, load_profile, override
 
@@ -39,25 +39,27 @@ def run_checks(request: Request, *checks: str, open_network: OpenNetwork | None 
     """
     from vsipcheck.render import FORMATS
 
+    progress = Progress(live=not request.quiet)
+    with _quiet_libraries(), StopSignals(progress.stopping, progress.abandon) as signals:
+        profile = _profile_for(request)
+        settings = settings_for(request, profile)
+        outputs = outputs_for(request, tuple(FORMATS))
+        # Only now: a mistake is told before the checks and their libraries are loaded.
+        settings = msgspec.structs.replace(settings, checks=checks or _all_checks())
+        if settings.sweep and not request.quiet:
+            _announce_sweep(profile, settings)
+        report = asyncio.run(_measure(open_network or _host_network, profile, settings, progress, signals))
+        signals.measured()
+        written = write_outputs(report, outputs, verbose=request.verbose, quiet=request.quiet)
+    return report.exit_code if written else ExitCode.OUR_ERROR
+
+
+def _profile_for(request: Request) -> Profile:
     try:
         profile = load_profile(request.profile)
-        profile = override(profile, fqdns=request.fqdn, port=request.port, media=request.media)
+        return override(profile, fqdns=request.fqdn, port=request.port, media=request.media)
     except ProfileError as error:
         raise UsageError(str(error)) from None
-    settings = settings_for(request, profile)
-    outputs = outputs_for(request, tuple(FORMATS))
-    # Only now: a mistake is told before the checks and their libraries are loaded.
-    settings = msgspec.structs.replace(settings, checks=checks or _all_checks())
-    if settings.sweep and not request.quiet:
-        _announce_sweep(profile, settings)
-    progress = Progress(live=not request.quiet)
-    with _quiet_libraries():
-        with _terminable():
-            report = asyncio.run(_measure(open_network or _host_network, profile, settings, progress))
-        # Once more, because the event loop has put the default back, by which half a file would be left behind.
-        with _terminable():
-            written = write_outputs(report, outputs, verbose=request.verbose, quiet=request.quiet)
-    return report.exit_code if written else ExitCode.OUR_ERROR
 
 
 def write_outputs(report: Report, outputs: list[Output], *, verbose: bool, quiet: bool) -> bool:
@@ -83,16 +85,18 @@ def write_outputs(report: Report, outputs: list[Output], *, verbose: bool, quiet
     return written
 
 
-async def _measure(open_network: OpenNetwork, profile: Profile, settings: Settings, progress: Progress) -> Report:
+async def _measure(
+    open_network: OpenNetwork, profile: Profile, settings: Settings, progress: Progress, signals: StopSignals
+) -> Report:
     from vsipcheck.runner import run
 
     stop = asyncio.Event()
-    with _stopped_by_signals(stop, progress):
-        try:
-            async with open_network(profile, settings) as network:
-                return await run(network, profile, settings, progress=progress, stop=stop)
-        finally:
-            progress.close()
+    signals.measuring(stop)
+    try:
+        async with open_network(profile, settings) as network:
+            return await run(network, profile, settings, progress=progress, stop=stop)
+    finally:
+        progress.close()
 
 
 @contextlib.asynccontextmanager
@@ -128,59 +132,6 @@ def _announce_sweep(profile: Profile, settings: Settings) -> None:
         f"the sweep sends {packets:,} packets in about {packets / settings.rate:.0f} s; each may take an entry in the "
         "connection tables of the NATs and firewalls on the way"
     )
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: asyncio.Event, progress: Progress) -> Iterator[None]:
-    """The first SIGINT or SIGTERM sets `stop`, so that what was measured is still told; the second ends the process."""
-    loop = asyncio.get_running_loop()
-
-    def receive() -> None:
-        if stop.is_set():
-            progress.abandon()
-            os._exit(ExitCode.INTERRUPTED)
-        stop.set()
-        progress.note("interrupted: telling what was measured (again: leave at once)")
-
-    def receive_from_thread(number: int, frame: object) -> None:
-        loop.call_soon_threadsafe(receive)
-
-    heard = _heard_signals()
-    for number in heard:
-        try:
-            loop.add_signal_handler(number, receive)
-        except NotImplementedError:  # Windows
-            signal.signal(number, receive_from_thread)
-    try:
-        yield
-    finally:
-        for number in heard:
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM means the same as Ctrl-C: an exception that cleans up on its way out."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    heard = signal.SIGTERM in _heard_signals()
-    if heard:
-        signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        if heard:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _heard_signals() -> list[signal.Signals]:
-    """Those that the caller did not have us ignore, as a shell does for SIGINT in a script's background jobs."""
-    if threading.current_thread() is not threading.main_thread():
-        return []
-    return [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextlib.contextmanager
