@@ -68,7 +68,7 @@ def probe(lab: Lab, *arguments: object) -> Any:
 
 
 def hops(lab: Lab, address: str, *options: str) -> list[str]:
-    command = ("traceroute", "-n", "-U", "-p", "20000", "-q", "1", "-N", "1", "-w", "0.3", "-m", "8", *options, address)
+    command = ("traceroute", "-n", "-U", "-p", "20000", "-q", "1", "-N", "1", "-w", "1", "-m", "8", *options, address)
     done = lab.run(command)
     return [line.split()[1] for line in done.stdout.splitlines()[1:]]
 
