@@ -98,7 +98,9 @@ def source_towards(address: str, source: str | None = None) -> tuple[str | None,
             sock.connect(socket_address(address, 9))
             return (without_zone(sock.getsockname()[0]), None)
         except OSError as error:
-            return (None, from_errno(error.errno, datagram=True, bound=source is not None))
+            six = family == socket.AF_INET6
+            bound = source is not None
+            return (None, from_errno(error.errno, datagram=True, bound=bound, six=six, nothing_sent=True))
 
 
 class OwnAddresses:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from collections.abc import Iterator
 
 from vsipcheck.model import Failure, Icmp
 
@@ -99,18 +100,24 @@ for _name, _failure in _BY_EAI_NAME.items():
         BY_EAI.setdefault(getattr(socket, _name), _failure)
 
 
-def from_errno(code: int | None, *, datagram: bool = False, bound: bool = True) -> Failure:
+def from_errno(
+    code: int | None, *, datagram: bool = False, bound: bool = True, six: bool = False, nothing_sent: bool = False
+) -> Failure:
     """The failure that an errno stands for, where no ICMP message explains it.
 
     `datagram`: on a UDP socket a refusal is the port-unreachable of the far host. `bound`: a source address was asked
-    for, so EADDRNOTAVAIL speaks of it; otherwise the host has no address of the family, or no free port.
+    for, so EADDRNOTAVAIL speaks of it; otherwise this host has no IPv6 address to send from (`six`), or no free port.
+    `nothing_sent`: the call itself failed, so EHOSTUNREACH is an `unreachable` route of this host's own (ip-route(8)):
+    a neighbour that does not answer is only found out later.
     """
     if code is None:
         return Failure.LOCAL_ERROR
     if datagram and code in (errno.ECONNREFUSED, errno.ECONNRESET):
         return Failure.PORT_UNREACHABLE
-    if code == errno.EADDRNOTAVAIL and not bound:
+    if code == errno.EHOSTUNREACH and nothing_sent:
         return Failure.NO_ROUTE
+    if code == errno.EADDRNOTAVAIL and not bound:
+        return Failure.NO_ROUTE if six else Failure.LOCAL_ERROR
     return BY_ERRNO.get(code, Failure.LOCAL_ERROR)
 
 
@@ -158,7 +165,7 @@ def from_gai(code: int | None) -> Failure:
     return BY_EAI.get(code, Failure.DNS_ERROR)
 
 
-def from_exception(error: BaseException, *, datagram: bool = False, bound: bool = True) -> Failure:
+def from_exception(error: BaseException, *, datagram: bool = False, bound: bool = True, six: bool = False) -> Failure:
     """The failure that an exception stands for, by its type and errno, looking through the exceptions it wraps.
 
     A bare TimeoutError without an errno is NO_ANSWER: whoever set the deadline knows better and decides first.
@@ -171,7 +178,7 @@ def from_exception(error: BaseException, *, datagram: bool = False, bound: bool 
     if isinstance(cause, socket.gaierror):
         return from_gai(cause.errno)
     if isinstance(cause, OSError) and cause.errno is not None:
-        return from_errno(cause.errno, datagram=datagram, bound=bound)
+        return from_errno(cause.errno, datagram=datagram, bound=bound, six=six)
     # asyncio raises some of these without an errno.
     if isinstance(cause, ConnectionRefusedError):
         return Failure.PORT_UNREACHABLE if datagram else Failure.REFUSED
@@ -185,18 +192,27 @@ def from_exception(error: BaseException, *, datagram: bool = False, bound: bool 
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The exception inside `error` that says most: a TLS error, the deepest OSError with an errno, or `error` itself."""
+    """The exception inside `error` that says most: a TLS error, the deepest OSError with an errno, or itself."""
     best = error
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        if isinstance(current, BaseExceptionGroup):
-            current = current.exceptions[0]
-            continue
+    for current in causes(error):
         if isinstance(current, ssl.SSLError):
             return current
         if isinstance(current, OSError) and (current.errno is not None or not isinstance(best, OSError)):
             best = current
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return best
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and the exceptions that led to it, outermost first; of a group the first one.
+
+    Contexts count even where they are suppressed: httpcore raises its own exceptions anew `from None`.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            current = current.exceptions[0]
+        else:
+            current = current.__cause__ or current.__context__

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-import weakref
 from collections.abc import Callable
+from typing import Protocol
 
 from vsipcheck.model import Failure, Family, Traffic
 from vsipcheck.net import (
@@ -29,6 +29,13 @@ from vsipcheck.net.udp import ConnectedUdpSockets, ErrorQueueSocket
 _OS_NAMES = {"linux": "Linux", "darwin": "macOS", "win32": "Windows"}
 
 
+class _Closable(Protocol):
+    @property
+    def closed(self) -> bool: ...
+
+    def close_now(self) -> None: ...
+
+
 class HostNetwork:
     """`Network` on this host. Use as a context manager, or `close` it: sockets still open are closed then."""
 
@@ -41,7 +48,7 @@ class HostNetwork:
         self._meter = TrafficMeter()
         self._own = OwnAddresses()
         self.capabilities = _capabilities() if connected_udp is None else _forced(connected_udp)
-        self._open: weakref.WeakSet[ErrorQueueSocket | ConnectedUdpSockets | tcp.TcpStream] = weakref.WeakSet()
+        self._open: list[_Closable] = []
         self._https: object | None = None
 
     def __enter__(self) -> HostNetwork:
@@ -52,11 +59,9 @@ class HostNetwork:
 
     def close(self) -> None:
         """Close what is still open."""
-        for item in list(self._open):
-            if isinstance(item, tcp.TcpStream):
-                item.close_now()
-            else:
-                item.close()
+        for item in self._open:
+            item.close_now()
+        self._open.clear()
 
     def now_ms(self) -> float:
         return (time.monotonic() - self._start) * 1000
@@ -123,7 +128,7 @@ class HostNetwork:
             own=self._own,
         )
         if isinstance(connected.stream, tcp.TcpStream):
-            self._open.add(connected.stream)
+            self._keep(connected.stream)
         return connected
 
     def udp_socket(self, family: Family, *, source: str | None = None) -> UdpSocket | Failure:
@@ -135,8 +140,12 @@ class HostNetwork:
         else:
             opened = ConnectedUdpSockets.open(wanted, source, self.now_ms, self._meter)
         if not isinstance(opened, Failure):
-            self._open.add(opened)
+            self._keep(opened)
         return opened
+
+    def _keep(self, item: _Closable) -> None:
+        self._open = [kept for kept in self._open if not kept.closed]
+        self._open.append(item)
 
     async def https_get(
         self, url: str, *, timeout_s: float, max_bytes: int, source: str | None = None, family: Family = Family.IPV4

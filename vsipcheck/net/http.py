@@ -14,7 +14,7 @@ from vsipcheck import VERSION
 from vsipcheck.model import Failure, Family
 from vsipcheck.net import HttpReply, SystemLookup
 from vsipcheck.net.addresses import endpoint, socket_family, without_zone
-from vsipcheck.net.failures import from_exception, root_cause
+from vsipcheck.net.failures import causes, from_exception, root_cause
 from vsipcheck.net.tcp import sent_on
 from vsipcheck.net.traffic import TrafficMeter
 from vsipcheck.net.waiting import in_daemon_thread
@@ -66,7 +66,7 @@ class HttpsClient:
             parsed = httpx.URL(url)
         except (httpx.InvalidURL, TypeError) as error:
             return _failed(Failure.LOCAL_ERROR, type(error).__name__)
-        if parsed.scheme != "https" or not parsed.host:
+        if parsed.scheme != "https" or not parsed.host or not 0 < (parsed.port or 443) < 65536:
             return _failed(Failure.LOCAL_ERROR, "not an https URL")
         host = parsed.raw_host.decode("ascii")
         if socket_family(host) is not None:
@@ -109,10 +109,11 @@ class _Fetch:
         self._head_ms: float | None = None
         self._status: int | None = None
         self._body = bytearray()
+        self._stream: Any = None
         self._socket: Any = None
         self._local: tuple[str, int] | None = None
         self._server: tuple[str, int] | None = None
-        self._counted = False
+        self._sent: tuple[int, int] | None = None
 
     async def run(
         self, url: httpx.URL, host: str, context: ssl.SSLContext, source: str | None, timeout_s: float, connect_s: float
@@ -155,7 +156,6 @@ class _Fetch:
                                 too_large = True
                                 break
                 finally:
-                    self._count_sent(request)
                     await response.aclose()
         except TimeoutError as error:
             if deadline.expired():
@@ -166,7 +166,12 @@ class _Fetch:
         except (OSError, ValueError) as error:
             return self._reply(from_exception(error, bound=source is not None), _detail(error))
         finally:
-            self._count_sent(request)
+            if self._stream is not None:
+                # At least the first flight of the handshake has gone, where the kernel does not tell.
+                packets, size = self._sent or (1, 0)
+                self._meter.count(without_zone(self._address), "tcp", self._port, packets, size)
+                # A deadline amid the TLS handshake leaves the connection to nobody.
+                await self._stream.aclose()
         if too_large:
             return self._reply(Failure.TOO_LARGE, f"more than {self._max_bytes} bytes")
         return self._reply(None, None)
@@ -175,7 +180,7 @@ class _Fetch:
         """httpcore's account of where a request stands."""
         if event == "connection.connect_tcp.complete":
             self.connected = True
-            stream = info["return_value"]
+            stream = self._stream = info["return_value"]
             self._socket = stream.get_extra_info("socket")
             local, server = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
             self._local = endpoint(local) if local else None
@@ -184,6 +189,7 @@ class _Fetch:
             self._sent_ms = self._now_ms()
         elif event == "http11.receive_response_headers.complete":
             self._head_ms = self._now_ms()
+        self._note_sent()
 
     def _failure(self, error: httpx.HTTPError) -> Failure:
         import httpx
@@ -194,26 +200,22 @@ class _Fetch:
         if isinstance(cause, OSError) and (cause.errno is not None or isinstance(cause, ConnectionError)):
             return from_exception(error)
         if isinstance(error, httpx.RemoteProtocolError):
-            # h11's complaint about what came is the cause; without one, the peer closed instead of answering.
-            ended = self._status is not None or error.__cause__ is None or error.__cause__.__cause__ is None
-            return Failure.CLOSED_EARLY if ended else Failure.MALFORMED
+            # Without a complaint of h11's about what came, the peer closed instead of answering; once the head is
+            # there, what h11 complains about is a body that ends too soon.
+            complained = any(type(cause).__module__.partition(".")[0] == "h11" for cause in causes(error))
+            return Failure.MALFORMED if complained and self._status is None else Failure.CLOSED_EARLY
         if isinstance(error, httpx.ConnectError) and self.connected:  # the end of the stream amid the handshake
             return Failure.CLOSED_EARLY
         if isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.CloseError)):
             return Failure.RESET
         return Failure.LOCAL_ERROR
 
-    def _count_sent(self, request: httpx.Request) -> None:
-        """Count what the kernel says was sent, TLS included; while the socket still lives."""
-        if self._counted or self._socket is None:
-            return
-        self._counted = True
+    def _note_sent(self) -> None:
+        """Keep what the kernel says was sent, TLS included; httpcore closes the socket before we are told the end."""
         try:
-            sent = sent_on(self._socket)
+            self._sent = (sent_on(self._socket) if self._socket is not None else None) or self._sent
         except (OSError, ValueError):
-            sent = None
-        packets, size = sent or (1, sum(len(name) + len(value) + 4 for name, value in request.headers.raw))
-        self._meter.count(without_zone(self._address), "tcp", self._port, packets, size)
+            return
 
     def _reply(self, failure: Failure | None, detail: str | None) -> HttpReply:
         rtt_ms = None

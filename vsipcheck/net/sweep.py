@@ -113,15 +113,12 @@ class Sweep:
         if book is None:
             book = self._books[address] = _Book(self._socket_for(address))
         sock = book.sock
-        if isinstance(sock, Failure):
-            self._result.local_failures.append((index, sock))
+        if isinstance(sock, Failure) or not 0 < port < 65536:
+            failure = sock if isinstance(sock, Failure) else Failure.LOCAL_ERROR
+            self._result.local_failures.append((index, failure))
             return
-        try:
-            data = self._payload(port)
-            destination = (address, port) if book.plain else socket_address(address, port)
-        except OverflowError:
-            self._result.local_failures.append((index, Failure.LOCAL_ERROR))
-            return
+        data = self._payload(port)
+        destination = (address, port) if book.plain else socket_address(address, port)
         # Before the send, because on a short path the answer is there before it returns.
         book.sent(port, index)
         previous: int | None = None
@@ -138,7 +135,13 @@ class Sweep:
                     if drained or previous != error.errno:
                         previous = None if drained else error.errno
                         continue
-                failure = from_errno(error.errno, datagram=True, bound=self._source is not None)
+                failure = from_errno(
+                    error.errno,
+                    datagram=True,
+                    bound=self._source is not None,
+                    six=sock.family == socket.AF_INET6,
+                    nothing_sent=is_linux(),
+                )
                 self._result.local_failures.append((index, failure))
                 return
             self._result.sent += 1

@@ -94,6 +94,10 @@ class TcpStream:
         """Close at once; bytes that the kernel took are still delivered."""
         self._readiness.close()
 
+    @property
+    def closed(self) -> bool:
+        return self._sock.fileno() < 0
+
     def _break(self, error: OSError) -> Failure:
         failure = from_errno(error.errno)
         if failure is Failure.REFUSED:  # an ICMP error on an established connection, never an RST to our SYN
@@ -135,6 +139,7 @@ async def connect(
             _set_hop_limit(sock, ttl)
         at_ms = now_ms()
         code = sock.connect_ex(socket_address(address, port))
+        nothing_sent = hears_icmp and code != 0 and code not in _IN_PROGRESS
         if code == 0 or code in _IN_PROGRESS:
             meter.count(without_zone(address), "tcp", port, 1, 0)
         expired = False
@@ -166,7 +171,10 @@ async def connect(
         elif expired:
             failure, number = Failure.CONNECT_TIMEOUT, None
         else:
-            failure, number = from_errno(code, bound=source is not None), code
+            failure = from_errno(
+                code, bound=source is not None, six=family == socket.AF_INET6, nothing_sent=nothing_sent
+            )
+            number = code
         # An answer of the network's, not our own kernel giving up.
         answered = failure is Failure.REFUSED if icmp is None else icmp.address is not None
         return TcpConnect(
@@ -180,7 +188,7 @@ async def connect(
             waited_ms=took_ms,
         )
     except OSError as error:
-        return TcpConnect(None, at_ms, failure=from_errno(error.errno, bound=source is not None), errno=error.errno)
+        return TcpConnect(None, at_ms, failure=from_errno(error.errno), errno=error.errno)
     finally:
         if not kept:
             readiness.close()

@@ -87,7 +87,7 @@ class ErrorQueueSocket:
     def send(self, data: bytes, address: str, port: int, ttl: int | None = None) -> Failure | None:
         """None when the kernel took it. A pending ICMP error makes a send raise without sending: it is read, and the
         send repeated. EPERM is a drop in this host's own output chain."""
-        if socket_family(address) != self._sock.family:
+        if socket_family(address) != self._sock.family or not 0 < port < 65536:
             return Failure.LOCAL_ERROR
         control: list[tuple[int, int, bytes]] = []
         if ttl is not None:
@@ -109,7 +109,13 @@ class ErrorQueueSocket:
                     return Failure.LOCAL_DENIED
                 drained = self._drain_errors()
                 if drained == 0 and previous == error.errno:
-                    return from_errno(error.errno, datagram=True, bound=self.local[0] not in ("0.0.0.0", "::"))
+                    return from_errno(
+                        error.errno,
+                        datagram=True,
+                        bound=self.local[0] not in ("0.0.0.0", "::"),
+                        six=self._sock.family == socket.AF_INET6,
+                        nothing_sent=True,
+                    )
                 previous = error.errno if drained == 0 else None
             else:
                 self._meter.count(without_zone(address), "udp", port, 1, len(data))
@@ -133,7 +139,14 @@ class ErrorQueueSocket:
         return arrived
 
     def close(self) -> None:
+        self.close_now()
+
+    def close_now(self) -> None:
         self._readiness.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._sock.fileno() < 0
 
     def _drain(self) -> None:
         """Read both queues until they are empty, or until as much waits as we keep."""
@@ -217,7 +230,7 @@ class ConnectedUdpSockets:
 
     def send(self, data: bytes, address: str, port: int, ttl: int | None = None) -> Failure | None:
         """None when the kernel took it. An error that an earlier datagram left behind is kept as an arrival."""
-        if socket_family(address) != self._base.family:
+        if socket_family(address) != self._base.family or not 0 < port < 65536:
             return Failure.LOCAL_ERROR
         destination = socket_address(address, port)
         sock = self._socket_to(destination)
@@ -231,7 +244,8 @@ class ConnectedUdpSockets:
                     else:
                         sock.send(data)
             except OSError as error:
-                failure = from_errno(error.errno, datagram=True, bound=False)
+                six = self._base.family == socket.AF_INET6
+                failure = from_errno(error.errno, datagram=True, bound=False, six=six)
                 if failure is Failure.PORT_UNREACHABLE and attempt == 0:
                     self._waiting.append(self._unreachable(destination))
                     continue
@@ -254,6 +268,13 @@ class ConnectedUdpSockets:
         return arrived
 
     def close(self) -> None:
+        self.close_now()
+
+    @property
+    def closed(self) -> bool:
+        return self._base.fileno() < 0
+
+    def close_now(self) -> None:
         for sock in (self._base, *self._connected.values()):
             sock.close()
 
@@ -270,7 +291,7 @@ class ConnectedUdpSockets:
             shared.connect(destination)
         except OSError as error:
             shared.close()
-            return from_errno(error.errno, datagram=True, bound=False)
+            return from_errno(error.errno, datagram=True, bound=False, six=self._base.family == socket.AF_INET6)
         self._connected[destination] = shared
         return shared
 

@@ -39,8 +39,7 @@ class Readiness:
         try:
             add(descriptor, _finish, future)
         except NotImplementedError:
-            while self._sock.fileno() >= 0 and not _is_ready(self._sock, write=write):
-                await asyncio.sleep(POLL_INTERVAL_S)  # noqa: ASYNC110 - there is no event to wait for
+            await self._poll(write=write)
             return
         self._waiting[write] = future
         try:
@@ -51,9 +50,17 @@ class Readiness:
             if self._sock.fileno() == descriptor:
                 (loop.remove_writer if write else loop.remove_reader)(descriptor)
 
+    async def _poll(self, *, write: bool) -> None:
+        while self._sock.fileno() >= 0:
+            if _is_ready(self._sock, write=write):
+                return
+            await asyncio.sleep(POLL_INTERVAL_S)
+
     def close(self) -> None:
         """Close the socket; who waits for it returns."""
         descriptor = self._sock.fileno()
+        if descriptor < 0:
+            return
         for write, future in self._waiting.items():
             loop = future.get_loop()
             if not loop.is_closed():
