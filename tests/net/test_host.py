@@ -40,7 +40,7 @@ def test_other_platforms_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_kernel_without_an_error_queue_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host.errqueue, "enable", lambda _: False)
+    monkeypatch.setattr("vsipcheck.net.errqueue.enable", lambda _: False)
     capabilities = host._capabilities()
     assert not capabilities.icmp_errors
     assert capabilities.why_not

@@ -146,7 +146,8 @@ def test_ttls_are_per_datagram(either: HostNetwork, peer: socket.socket) -> None
     sock = opened(either)
     seen = []
     for ttl in (1, 7, None, 3):
-        sock.send(b"x", *peer.getsockname(), ttl)
+        address, port = peer.getsockname()
+        sock.send(b"x", address, port, ttl)
         _, ancillary, _, _ = peer.recvmsg(10, 64)
         seen.append(int.from_bytes(ancillary[0][2], "little"))
     assert seen == [1, 7, int(_default_ttl()), 3]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Container
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from vsipcheck.model import Icmp
 
@@ -28,8 +29,7 @@ _TIMESPECS = {16: struct.Struct("@qq"), 8: struct.Struct("@ii")}
 _ANCILLARY_BYTES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedError:
+class QueuedError(msgspec.Struct, frozen=True, gc=False):
     """One ICMP error: about a packet to (address, port), whose payload began with `quoted`."""
 
     icmp: Icmp
