@@ -36,11 +36,14 @@ BRACKET_S = 16.0
 MIN_CONTRASTS = 3
 CHANCE = 1e-4
 MAX_CONTRASTS = 14
-FIRST_QUOTA = 2  # answers asked of one router in the first round
+# So many misses may be a router's limit; from then on a control, which costs an answer too, goes along.
+SUSPECT_AFTER = 3
+SUSPECTS_A_ROUND = 3
 MAX_ANSWERS_A_ROUND = 16
+BURST = 5.0  # answers of a rested router; Linux has six, and other checks ask it too
 ROUND_GAP_S = 0.15
 TRACE_ROUNDS = 5
-DRY_GAP_S = 0.45  # when routers answered less than they were asked
+DRY_GAP_S = 0.3  # when routers answered less than they were asked
 MAX_EDGES = 4  # edges of blocks that are bracketed for one target
 MAX_BRACKET_PACKETS = 160  # for one edge
 
@@ -159,6 +162,50 @@ class TargetState:
         return max([0, *udp, *tcp])
 
 
+@dataclass(slots=True)
+class _Group:
+    """Probes of one target with one TTL, and the control that was sent after them."""
+
+    target: TargetState
+    ttl: int
+    pairs: list[tuple[PortState, Probe]]
+    control: Probe | None = None
+    by_tcp: bool = False
+
+
+@dataclass(slots=True)
+class _Budget:
+    """How many answers one router has left, as far as can be told.
+
+    Taken to be Linux's limit (one a second, a burst of six) until it proves more generous: one probe beyond the
+    estimate is risked; when that is answered, twice as many are the next time.
+    """
+
+    extra: int = 1
+    cap: int = MAX_ANSWERS_A_ROUND
+
+    def room(self, answered_ms: Sequence[float], now_ms: float) -> int:
+        """How many probes may be sent there now, given when it answered before."""
+        tokens, last = BURST, None
+        for at in answered_ms:
+            if last is not None:
+                tokens = min(BURST, tokens + (at - last) / 1000)
+            tokens, last = max(0.0, tokens - 1), at
+        if last is not None:
+            tokens = min(BURST, tokens + (now_ms - last) / 1000)
+        return min(int(tokens) + self.extra, self.cap)
+
+    def learn(self, asked: int, answered: int) -> None:
+        if not asked:
+            return
+        if answered == asked:
+            self.extra = min(self.extra * 2, MAX_ANSWERS_A_ROUND)
+            self.cap = min(self.cap * 2, MAX_ANSWERS_A_ROUND)
+        else:
+            self.extra = 0
+            self.cap = max(1, answered)
+
+
 class MediaSurvey:
     """One survey of all media addresses out of one socket."""
 
@@ -176,7 +223,7 @@ class MediaSurvey:
                 target.ports[port] = PortState(port)
         source = context.network.route_to(targets[0]).source_address if targets else None
         self.own = (source,) if source else ()
-        self.quota: dict[str, int] = {}
+        self.budgets: dict[str, _Budget] = {}
         self.started_ms = context.network.now_ms()
         self._control_turn = 0
         self._recorded = False
@@ -369,71 +416,69 @@ class MediaSurvey:
         return sorted((ttl for ttl in hops if ttl >= outside), reverse=True)
 
     async def _round(self, work: list[tuple[TargetState, list[PortState]]], turn: int) -> bool:
-        """One round. True when routers answered clearly less than they were asked: time to wait."""
+        """One round. True when routers have no answers left for now: time to wait."""
         asked: dict[str, list[Probe]] = {}
-        fresh_asked: dict[str, list[Probe]] = {}
-        groups: list[tuple[TargetState, int, list[tuple[PortState, Probe]], Probe | None]] = []
+        groups: list[_Group] = []
         everything: list[Probe] = []
-        tcp_groups: list[tuple[TargetState, int, list[tuple[PortState, Probe]]]] = []
         for target, states in work:
             hops = target.hops()
-            usable = self._usable_hops(target)
-            control_by_tcp = not any(probe.expired and (probe.ttl or 0) in usable for probe in target.udp_probes())
-            short = self._stops_short(target)
-            suspects = [s for s in states if short or s.contrasts or self._unexplained(target, s)]
-            fresh = [state for state in states if state not in suspects]
-            ttl = usable[turn % len(usable)]
-            batches = [(ttl, self._suspects_for(suspects, ttl, self._room(hops[ttl], asked)))]
-            for far in usable:
-                room = self._room(hops[far], asked) - (len(batches[0][1]) if far == ttl else 0)
-                batch, fresh = fresh[: max(room, 0)], fresh[max(room, 0) :]
-                batches.append((far, batch))
-            for index, (at, batch) in enumerate(batches):
-                pairs = [(state, self._probe(target, state, at)) for state in batch]
-                asked.setdefault(hops[at], []).extend(probe for _, probe in pairs)
+            for ttl, chosen, with_control in self._plan(target, states, turn, asked):
+                pairs = [(state, self._probe(target, state, ttl)) for state in chosen]
                 everything.extend(probe for _, probe in pairs)
-                if index:
-                    fresh_asked.setdefault(hops[at], []).extend(probe for _, probe in pairs)
-                if not pairs or index:
-                    continue
-                if control_by_tcp:
-                    tcp_groups.append((target, at, pairs))
+                if with_control:
+                    groups.append(_Group(target, ttl, pairs))
+                    self._add_control(groups[-1], everything)
                 else:
-                    groups.append((target, at, pairs, self._passing_control(target, at)))
-        everything.extend(control for _, _, _, control in groups if control is not None)
-        tcp_answers = asyncio.gather(
-            *(
-                self._tcp_control(target, self.context.profile.controls.tcp_ports[0], ttl)
-                for target, ttl, _ in tcp_groups
-            )
-        )
+                    asked.setdefault(hops[ttl], []).extend(probe for _, probe in pairs)
+        by_tcp = [group for group in groups if group.by_tcp]
+        port = self.context.profile.controls.tcp_ports[0]
+        tcp_answers = asyncio.gather(*(self._tcp_control(group.target, port, group.ttl) for group in by_tcp))
         await self.prober.settle(everything)
-        for target, ttl, pairs, control in groups:
-            self._count_contrasts(target, ttl, pairs, control is not None and control.expired)
-        for (target, ttl, pairs), answered in zip(tcp_groups, await tcp_answers, strict=True):
-            self._count_contrasts(target, ttl, pairs, answered)
-        dry = False
-        for router, probes in fresh_asked.items():
-            if not probes:
-                continue
-            answered_count = sum(probe.answered for probe in probes)
-            if answered_count == len(probes):
-                self.quota[router] = min(self.quota[router] * 2, MAX_ANSWERS_A_ROUND)
-            else:
-                self.quota[router] = max(FIRST_QUOTA, answered_count)
-                dry = True
-        return dry or bool(groups) or bool(tcp_groups)
+        for group, answered in zip(by_tcp, await tcp_answers, strict=True):
+            self._count_contrasts(group.target, group.ttl, group.pairs, answered)
+        for group in groups:
+            if group.control is not None:
+                self._count_contrasts(group.target, group.ttl, group.pairs, group.control.expired)
+        for router, probes in asked.items():
+            self.budgets[router].learn(len(probes), sum(probe.answered for probe in probes))
+        return not everything or any(not probe.answered for probe in everything)
 
-    def _room(self, router: str, asked: Mapping[str, Sequence[Probe]]) -> int:
-        """How many more answers this round may ask of a router."""
-        return self.quota.setdefault(router, FIRST_QUOTA) - len(asked.get(router, ()))
+    def _plan(
+        self, target: TargetState, states: Sequence[PortState], turn: int, asked: Mapping[str, Sequence[Probe]]
+    ) -> Iterable[tuple[int, list[PortState], bool]]:
+        """What to ask of which hop: (TTL, ports, with a control). Far hops first, as many ports as answers are left."""
+        hops, usable = target.hops(), self._usable_hops(target)
+        now = self.context.network.now_ms()
+        short = self._stops_short(target)
+        suspects = [s for s in states if short or s.contrasts or self._unexplained(target, s) >= SUSPECT_AFTER]
+        if suspects:
+            able_at = [ttl for ttl in usable if any((s.reached or (0,))[0] < ttl for s in suspects)]
+            if able_at:
+                ttl = able_at[turn % len(able_at)]
+                able = [s for s in suspects if (s.reached or (0,))[0] < ttl]
+                # Once one has a contrast the others are likely blocked too: they draw no answers, so all may go.
+                several = short or any(s.contrasts for s in able)
+                yield ttl, able if several else able[:SUSPECTS_A_ROUND], True
+        fresh = [s for s in states if s not in suspects]
+        for ttl in usable:
+            router = hops[ttl]
+            budget = self.budgets.setdefault(router, _Budget())
+            room = budget.room(self._answers_of(router), now) - len(asked.get(router, ()))
+            # A port that was missed at a hop is asked again there or farther: nearer hops cannot clear it.
+            able = [s for s in fresh if ttl >= self._farthest_miss(target, s)]
+            batch = able[: max(room, 0)]
+            if batch:
+                fresh = [s for s in fresh if s not in batch]
+                yield ttl, batch, False
 
-    @staticmethod
-    def _suspects_for(suspects: Sequence[PortState], ttl: int, room: int) -> list[PortState]:
-        """Suspects that a hop can tell about. Once one has a contrast, the others are likely blocked as well: they draw
-        no answers then, so all of them may go at once."""
-        able = [state for state in suspects if state.reached is None or state.reached[0] < ttl]
-        return able if any(state.contrasts for state in able) else able[: max(room, 3)]
+    def _answers_of(self, router: str) -> list[float]:
+        """When this router answered, in order (ms): what its budget was spent on."""
+        times = []
+        for target in self.targets:
+            for probe in target.udp_probes():
+                if probe.icmp is not None and probe.icmp.address == router:
+                    times.append(probe.sent_ms)
+        return sorted(times)
 
     @staticmethod
     def _unexplained(target: TargetState, state: PortState) -> int:
@@ -441,6 +486,24 @@ class MediaSurvey:
         hops = target.hops()
         reach = state.reached[0] if state.reached else 0
         return sum(p.ttl is not None and p.ttl > reach and p.ttl in hops and not p.answered for p in state.probes)
+
+    @staticmethod
+    def _farthest_miss(target: TargetState, state: PortState) -> int:
+        """The farthest answering hop that did not answer for this port, beyond where it was seen; 0 for none."""
+        hops = target.hops()
+        reach = state.reached[0] if state.reached else 0
+        missed = (p.ttl for p in state.probes if p.ttl is not None and p.ttl > reach and p.ttl in hops)
+        return max((ttl for ttl in missed), default=0)
+
+    def _add_control(self, group: _Group, everything: list[Probe]) -> None:
+        """A control right after the group's probes: UDP where any passes, else a SYN."""
+        usable = self._usable_hops(group.target)
+        if not any(probe.expired and (probe.ttl or 0) in usable for probe in group.target.udp_probes()):
+            group.by_tcp = True
+            return
+        group.control = self._passing_control(group.target, group.ttl)
+        if group.control is not None:
+            everything.append(group.control)
 
     def _passing_control(self, target: TargetState, ttl: int) -> Probe | None:
         """A probe with the same TTL on a port that is known to get there."""

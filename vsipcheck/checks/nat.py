@@ -105,7 +105,7 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
     view = _View(facts, settings)
     cgnat = _judge_cgnat(view)
     verdicts = {
-        PUBLIC_ADDRESS: _judge_public_address(view, profile),
+        PUBLIC_ADDRESS: _judge_public_address(view, profile, cgnat),
         CGNAT: cgnat,
         PORT_MASKING: _judge_port_masking(view, cgnat),
         STATIC_ADDRESS: _judge_static_address(view),
@@ -165,7 +165,7 @@ class _View:
 # --- nat.public_address
 
 
-def _judge_public_address(view: _View, profile: Profile) -> _Verdict:
+def _judge_public_address(view: _View, profile: Profile, cgnat: _Verdict) -> _Verdict:
     expected = view.settings.expect_ip
     measures = (
         Measure(name="methods", value=len(view.methods), unit="count"),
@@ -208,7 +208,7 @@ def _judge_public_address(view: _View, profile: Profile) -> _Verdict:
             measures=measures,
         )
     if known:
-        return _address_known(view, profile, known[0], ids, measures)
+        return _address_known(view, profile, known[0], cgnat, ids, measures)
     if view.public_source is not None and not view.sightings:
         return _only_on_interface(view, profile, ids, measures)
     return _address_unknown(view, ids, measures)
@@ -254,18 +254,27 @@ def _told_by(view: _View) -> str:
 
 
 def _address_known(
-    view: _View, profile: Profile, address: str, ids: tuple[str, ...], measures: tuple[Measure, ...]
+    view: _View,
+    profile: Profile,
+    address: str,
+    cgnat: _Verdict,
+    ids: tuple[str, ...],
+    measures: tuple[Measure, ...],
 ) -> _Verdict:
     ways = join_words([_METHOD_NAMES[method] for method in view.methods])
+    ways = f"{ways} {'see' if len(view.methods) > 1 else 'sees'}"
     on_interface = view.public_source == address
     if on_interface:
-        where = f"It is on this host's own interface, and {ways} {_see(view.methods)} the same."
-    elif view.source is not None:
-        where = f"{ways} {_see(view.methods)} it; this host's own address towards the trunk is {view.source}."
+        where = f"It is on this host's own interface, and {ways} the same."
     else:
-        where = f"{ways} {_see(view.methods)} it."
-    expected = view.settings.expect_ip
-    use = "as handed in for whitelisting" if expected else f"the one to hand in to {profile.provider} for whitelisting"
+        where = f"{ways[0].upper()}{ways[1:]} it"
+        where += f"; this host's own address towards the trunk is {view.source}." if view.source else "."
+    if view.settings.expect_ip is not None:
+        use = "the one that was handed in for whitelisting"
+    elif cgnat.status is Status.FAIL:
+        use = "but it is not this line's own: before it is handed in, see carrier-grade NAT"
+    else:
+        use = f"the one to hand in to {profile.provider} for whitelisting"
     direct = on_interface or bool(view.received)
     return _Verdict(
         Status.PASS,
@@ -275,10 +284,6 @@ def _address_known(
         confidence=Confidence.PROVEN if direct else Confidence.LIKELY,
         measures=measures,
     )
-
-
-def _see(methods: Sequence[str]) -> str:
-    return "see" if len(methods) > 1 else "sees"
 
 
 def _only_on_interface(view: _View, profile: Profile, ids: tuple[str, ...], measures: tuple[Measure, ...]) -> _Verdict:

@@ -75,6 +75,8 @@ class PublicProbe:
                 await self._wait_for_slow_line(tallies)
                 await self._ask(public, tallies, [t for t in FAR_TTLS if not tallies[t].answered], FAR_WAIT_S)
                 await self._wait_for_slow_line(tallies)
+            if farthest := max((ttl for ttl, tally in tallies.items() if _is_expired(tally)), default=0):
+                await self._ask_who_is_there(_reached(tallies, public) or farthest + 1, controls)
             for turn in range(GATEWAY_ROUNDS):
                 if _expired(tallies) or tallies[1].answered or tallies[1].contrasts >= ENOUGH_CONTRASTS:
                     break
@@ -95,6 +97,17 @@ class PublicProbe:
     async def _wait_for_slow_line(self, tallies: dict[int, _Tally]) -> None:
         if not any(tallies[ttl].answered for ttl in FAR_TTLS):
             await asyncio.sleep(min(SLOW_LINE_S, self._left_s()))
+
+    async def _ask_who_is_there(self, ttl: int, controls: list[Probe]) -> None:
+        """Who is at the hop where the address lives, or behind the last that forwards to it: by another path."""
+        for _ in range(2):
+            if self._control_target is None:
+                return
+            control = self._prober.send(self._control_target, FIRST_PORT + ttl, ttl)
+            controls.append(control)
+            await self._prober.settle([control], min(FAR_WAIT_S, self._left_s()))
+            if control.answered:
+                return
 
     async def _contrast(self, public: str, tallies: dict[int, _Tally], controls: list[Probe]) -> None:
         """One more probe that ends at hop 1, and a control that is known to be answered from there or beyond.
@@ -142,8 +155,9 @@ class PublicProbe:
             tallies[2].probes.extend(returning)
         for ttl, tally in sorted(tallies.items()):
             self._record_hop(public, "udp_public", ttl, tally.probes, tally.contrasts, started_ms)
-        if self._control_target is not None:
-            self._record_hop(self._control_target, "udp_control", 1, controls, 0, started_ms)
+        for ttl in sorted({control.ttl or 0 for control in controls}):
+            same = [control for control in controls if control.ttl == ttl]
+            self._record_hop(same[0].target, "udp_control", ttl, same, 0, started_ms)
 
     def _came_back(self, probe: Probe) -> bool:
         read = rtp.rtcp_probe_number if probe.port % 2 else rtp.probe_number
@@ -182,8 +196,12 @@ class PublicProbe:
         )
 
 
+def _is_expired(tally: _Tally) -> bool:
+    return any(probe.failure is Failure.TTL_EXCEEDED for probe in tally.probes)
+
+
 def _expired(tallies: dict[int, _Tally]) -> bool:
-    return any(probe.failure is Failure.TTL_EXCEEDED for tally in tallies.values() for probe in tally.probes)
+    return any(_is_expired(tally) for tally in tallies.values())
 
 
 def _reached(tallies: dict[int, _Tally], public: str) -> int:

@@ -108,6 +108,8 @@ class ErrorQueueSocket:
                 if error.errno == errno.EPERM:
                     return Failure.LOCAL_DENIED
                 drained = self._drain_errors()
+                if drained:  # the queue is empty now, so the kernel will not wake the receiver
+                    self._readiness.wake()
                 if drained == 0 and previous == error.errno:
                     return from_errno(
                         error.errno,

@@ -56,6 +56,11 @@ class Readiness:
                 return
             await asyncio.sleep(POLL_INTERVAL_S)
 
+    def wake(self) -> None:
+        """Let the reader return now: what it waits for has been read by somebody else."""
+        if (future := self._waiting.get(False)) is not None:
+            _finish(future)
+
     def close(self) -> None:
         """Close the socket; who waits for it returns."""
         descriptor = self._sock.fileno()
