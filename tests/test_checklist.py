@@ -86,6 +86,14 @@ def test_overall_and_exit_code(changed: dict[str, Status], overall: Overall, exi
     assert exit_code_of(rows, ALL, interrupted=False) == exit_code
 
 
+def test_a_warning_that_stands_on_no_row_is_told_and_does_not_gate() -> None:
+    beside = finding("sip.in_dialog", Status.FAIL)
+    rows = rows_of([*healthy(), beside])
+    assert overall_of(rows, [beside]) is Overall.READY_WITH_WARNINGS
+    assert exit_code_of(rows, ALL, interrupted=False) == 0
+    assert overall_of(rows, [finding("sip.connect", Status.FAIL)]) is Overall.READY  # on a row, which has judged it
+
+
 def test_strict_lets_warnings_fail_and_allow_unknown_lets_unknowns_be() -> None:
     warned = rows_of(healthy(nat__cgnat=Status.WARN))
     unknown = rows_of(healthy(nat__cgnat=Status.UNKNOWN))

@@ -152,6 +152,7 @@ _ROWS = (
 )
 
 ROW_IDS = tuple(row.id for row in _ROWS)
+_ON_A_ROW = frozenset(finding_id for row in _ROWS for finding_id in (row.decides, *row.shows))
 
 
 def build_checklist(
@@ -218,14 +219,17 @@ def _summarise(deciding: Sequence[Finding], status: Status) -> str:
     return f"{len(telling)} of {len(deciding)}: {'. '.join(told)}."
 
 
-def overall_of(rows: Sequence[ChecklistRow]) -> Overall:
-    """What the gating rows say together; a warning anywhere on the list is told."""
+def overall_of(rows: Sequence[ChecklistRow], findings: Sequence[Finding] = ()) -> Overall:
+    """What the gating rows say together. A warning anywhere on the list is told, and so is one of a finding that stands
+    on no row because the guide has none for it."""
     gating = {row.status for row in rows if row.gating}
     if Status.FAIL in gating:
         return Overall.NOT_READY
     if not gating or gating & {Status.UNKNOWN, Status.OTHER}:
         return Overall.NOT_PROVEN
-    if any(row.status in (Status.WARN, Status.FAIL) for row in rows):
+    if any(row.status in (Status.WARN, Status.FAIL) for row in rows) or any(
+        finding.status in (Status.WARN, Status.FAIL) and finding.id not in _ON_A_ROW for finding in findings
+    ):
         return Overall.READY_WITH_WARNINGS
     return Overall.READY
 

@@ -125,7 +125,7 @@ async def run(
         interrupted=interrupted,
         simulated=network.simulated,
         redacted=False,
-        overall=overall_of(rows) if whole else None,
+        overall=overall_of(rows, findings) if whole else None,
         exit_code=int(exit_code_of(rows, settings, interrupted=interrupted)),
         actions=actions_of(findings),
         findings=tuple(findings),
