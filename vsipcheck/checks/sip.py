@@ -263,7 +263,7 @@ def _judge_connect(target: Target, wanted: Sequence[Target], facts: Facts, profi
         if control.purpose == "control" and control.address == target.address and control.ttl is None
     ]
     controls_told = _tell_controls(controls)
-    status, reason, blame = _blame_connect(worst, bad, controls, target.address, port, facts)
+    status, reason, blame = _blame_connect(worst, bad, controls, target, facts, profile)
     summary = f"{where} cannot be reached: {_how(worst)}.{controls_told}"
     if status is Status.UNKNOWN and reason == "connect_timeout":
         summary = f"{where} did not answer {_syns(bad)} SYNs, too few to prove that it never does.{controls_told}"
@@ -390,11 +390,13 @@ def _blame_connect(
     worst: Connection,
     bad: Sequence[Connection],
     controls: Sequence[Connection],
-    address: str,
-    port: int,
+    target: Target,
     facts: Facts,
+    profile: Profile,
 ) -> tuple[Status, str, _Blame]:
     """Verdict and fault domain where no attempt succeeded."""
+    address, port = target.address, profile.signalling.port
+    assert address is not None
     failure = worst.failure
     assert failure is not None
     if failure in _TIMEOUTS:
@@ -404,12 +406,16 @@ def _blame_connect(
                 "connect_timeout",
                 _Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by="Run with --timeout 5 or more."),
             )
-        return Status.FAIL, "connect_timeout", _blame_path(blame_silence(facts, address, port), address, port, facts)
+        return Status.FAIL, "connect_timeout", _blame_path(blame_silence(facts, address, port), target, facts, profile)
     if failure in (Failure.REFUSED, Failure.RESET):
         return Status.FAIL, "refused", _blame_reset(worst, controls, address, port)
     if failure in _ICMP:
         if worst.icmp is not None and worst.icmp.address is not None:
-            return Status.FAIL, str(failure), _blame_path(blame_icmp(facts, worst.icmp, address), address, port, facts)
+            return (
+                Status.FAIL,
+                str(failure),
+                _blame_path(blame_icmp(facts, worst.icmp, address), target, facts, profile),
+            )
         if worst.icmp is not None and failure is Failure.HOST_UNREACHABLE:
             # Our own kernel says so when nobody answers its ARP or neighbour solicitation.
             return (
@@ -455,15 +461,21 @@ def _blame_connect(
     )
 
 
-def _blame_path(path: Blame, address: str, port: int, facts: Facts) -> _Blame:
-    """What the hops say, with what that party has to do."""
+def _blame_path(path: Blame, target: Target, facts: Facts, profile: Profile) -> _Blame:
+    """What the hops say, with what that party has to do: to the provider, a sentence that can be sent on as it is."""
+    place = f"TCP {profile.signalling.port} of {_named(target)}"
+    seen = path.sentence.replace("your ", "our ").rstrip(".")
     remedy = {
-        FaultDomain.HOST: f"Let TCP {port} out to {address} in this host's own firewall.",
-        FaultDomain.LOCAL_NETWORK: f"Let TCP {port} out to {address} in this network's router or firewall.",
-        FaultDomain.ISP: f"Ask the ISP to let TCP {port} through to {address}.",
-        FaultDomain.PROVIDER: f"Ask the provider to whitelist {_our_address(facts)} for TCP {port} of {address}.",
-    }.get(path.domain)
+        FaultDomain.HOST: f"Let {place} out in this host's own firewall.",
+        FaultDomain.LOCAL_NETWORK: f"Let {place} out in this network's router or firewall.",
+        FaultDomain.ISP: f"Ask the ISP to let {place} through: {seen}.",
+        FaultDomain.PROVIDER: f"Ask {profile.provider} to whitelist {_our_address(facts)} for {place}: {seen}.",
+    }.get(path.domain, f"Let {place} out in your router; if it already does, ask the ISP behind it.")
     return _Blame(path.domain, path.confidence, remedy, path.settle_by, path.sentence, path.facts)
+
+
+def _named(target: Target) -> str:
+    return target.name if target.address in (None, target.name) else f"{target.name} ({target.address})"
 
 
 def _our_address(facts: Facts) -> str:
