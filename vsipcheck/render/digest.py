@@ -162,6 +162,20 @@ def grouped(findings: Iterable[Finding]) -> list[Group]:
     return [Group(findings=tuple(members)) for members in groups.values()]
 
 
+def fact_words(ids: Sequence[str]) -> str:
+    """Fact ids with runs told by their ends: `media.6-media.30, nat.2`."""
+    runs: list[list[str]] = []
+    for fact in ids:
+        check, _, number = fact.rpartition(".")
+        if runs and number.isdigit():
+            before, _, last = runs[-1][-1].rpartition(".")
+            if before == check and last.isdigit() and int(number) == int(last) + 1:
+                runs[-1].append(fact)
+                continue
+        runs.append([fact])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
 def find(report: Report, keys: Sequence[Key]) -> list[Finding]:
     """The findings with these keys, as far as the report has them."""
     by_key = {(finding.id, finding.target): finding for finding in report.findings}

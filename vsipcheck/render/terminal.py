@@ -15,6 +15,7 @@ from vsipcheck.render.digest import (
     blame,
     counts_words,
     deciding,
+    fact_words,
     find,
     grouped,
     key_words,
@@ -307,7 +308,7 @@ def _figures(page: Page, finding: Finding, indent: int, *, with_target: bool) ->
     if told:
         page.paragraph(page.text(lead + "; ".join(told)), indent=indent, style=DIM)
     if finding.facts:
-        page.paragraph(page.text(f"{lead}rests on {', '.join(finding.facts)}"), indent=indent, style=DIM)
+        page.paragraph(page.text(f"{lead}rests on {fact_words(finding.facts)}"), indent=indent, style=DIM)
 
 
 def _undecided(page: Page, report: Report) -> None:
