@@ -544,9 +544,9 @@ class _UdpMapping:
 
     @property
     def changed_steadily(self) -> bool:
-        """Two destinations of one line see one port, which is not ours; on no line is it ours for two."""
+        """Wherever two destinations of one line see one port, it is not ours. To be asked where no line `differs`."""
         lines = [line for line in self.lines if line.destinations > 1]
-        return bool(lines) and all(line.steady and line.changed for line in lines)
+        return bool(lines) and all(line.changed for line in lines)
 
     @property
     def steady(self) -> bool:

@@ -146,7 +146,8 @@ class _Views:
                 return None
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._news.wait()
             except TimeoutError:
                 continue
 
@@ -159,9 +160,8 @@ async def _listen_to_sip(context: Context, seen: _Views, timeout_s: float) -> No
         return next((s.address for s in sightings(Facts({"sip": evidence})) if s.method == SIP_RECEIVED), None)
 
     try:
-        found = await asyncio.wait_for(
-            context.first("sip", Exchange, lambda exchange: address_of(exchange) is not None), timeout_s
-        )
+        async with asyncio.timeout(timeout_s):
+            found = await context.first("sip", Exchange, lambda exchange: address_of(exchange) is not None)
     except TimeoutError:
         return
     if found is not None:

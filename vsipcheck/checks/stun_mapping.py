@@ -162,7 +162,8 @@ class StunMapping:
                 transaction.fail(refused)
             wait_s = left_s() if number == REQUESTS - 1 else min(RTO_S * 2**number, left_s())
             try:
-                await asyncio.wait_for(transaction.settled.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await transaction.settled.wait()
                 break
             except TimeoutError:
                 if left_s() <= 0:
