@@ -427,6 +427,16 @@ def test_trunk_address(facts: Sequence[AnyFact], address: str | None) -> None:
             (WARN, "carrier_hop_next", ISP, POSSIBLE),
             id="silent-behind-the-gateway-carrier-next",
         ),
+        pytest.param(
+            (expired(1, GATEWAY), silent(2), arrived(3), on_the_way(2, SHARED), on_the_way(3, "49.44.0.1")),
+            (FAIL, "behind_carrier_hop", ISP, LIKELY),
+            id="answers-past-the-carrier-hop-or-at-it",
+        ),
+        pytest.param(
+            (expired(1, GATEWAY), silent(2), arrived(3), on_the_way(2, "10.9.0.1"), on_the_way(3, SHARED)),
+            (WARN, "behind_second_router", OPEN, POSSIBLE),
+            id="answers-at-the-carrier-hop-or-before-it",
+        ),
         # An ISP that numbers its routers from carrier space, in front of an address that is the customer's own.
         pytest.param((arrived(1), on_the_way(2, SHARED)), (PASS, "at_gateway", None, PROVEN), id="carrier-space-infra"),
         pytest.param(
@@ -763,7 +773,7 @@ def reply(body: bytes = PUBLIC.encode(), status: int = 200, failure: Failure | N
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GATEWAY_WAIT_S", "FAR_WAIT_S", "SLOW_LINE_S", "GATEWAY_GAP_S"):
+    for name in ("NEAR_WAIT_S", "FAR_WAIT_S", "SLOW_LINE_S", "GATEWAY_GAP_S"):
         monkeypatch.setattr(public_probe, name, 0.02)
 
 

@@ -130,7 +130,8 @@ def _past_routers(
 ) -> Location:
     """Routers that are not a carrier's forward packets for `public`, so that it lives behind them."""
     last = max(expired)
-    there = reached or last + 1
+    # The nearest place where it can be. An answer from farther away may have overtaken one that got lost.
+    there = last + 1
     others = _other_hops(facts, expired, last)
     behind = sorted({hop.address for hop in others if hop.ttl == there and hop.address})
     ids = (*ids, *fact_ids(hop for hop in others if hop.ttl == there))
@@ -142,7 +143,7 @@ def _past_routers(
             return Location(
                 Place.CARRIER,
                 "behind_carrier_hop",
-                f"{passes}; it answers at hop {there}, which is {join_words(behind)} in 100.64.0.0/10 (RFC 6598): the "
+                f"{passes}; it lives at hop {there}, {join_words(behind)} in 100.64.0.0/10 (RFC 6598), or past it: the "
                 "address of your ISP's carrier-grade NAT, not yours.",
                 Confidence.LIKELY,
                 ids,
@@ -157,12 +158,17 @@ def _past_routers(
             Confidence.POSSIBLE,
             ids,
         )
-    found = f"; it answers at hop {reached}" if reached is not None else f"; it lives at hop {there} or beyond"
     known = f" ({join_words(behind)} on other paths)" if behind else ""
+    if reached is None:
+        found = f"; it lives at hop {there}{known} or beyond"
+    elif reached == there:
+        found = f"; it answers at hop {there}{known}"
+    else:
+        found = f"; it answers at hop {reached} or before"
     return Location(
         Place.BEYOND,
         "behind_second_router",
-        f"{passes}{found}{known}. That is a second router of your own, or a NAT of your ISP's: both look like this.",
+        f"{passes}{found}. That is a second router of your own, or a NAT of your ISP's: both look like this.",
         Confidence.POSSIBLE,
         ids,
         reached,

@@ -15,9 +15,10 @@ from vsipcheck.checks.udp_prober import Probe, UdpProber
 from vsipcheck.model import Failure, Hop
 from vsipcheck.wire import rtp
 
-FAR_TTLS = (5, 4, 3, 2)
-# Hop 1 is asked first and alone: a router that holds the address answers every TTL, all out of one ICMP budget.
-GATEWAY_WAIT_S = 0.4
+FAR_TTLS = (5, 4, 3)
+# The near hops are asked first, one by one: a router that holds the address answers every TTL beyond it, all out of one
+# budget of ICMP errors.
+NEAR_WAIT_S = 0.4
 FAR_WAIT_S = 0.8
 # A gateway at 1 ms says nothing of how slow the line behind it is, so that silence from there is given more time.
 SLOW_LINE_S = 0.3
@@ -26,6 +27,8 @@ SLOW_LINE_S = 0.3
 GATEWAY_ROUNDS = 3
 GATEWAY_GAP_S = 0.35
 ENOUGH_CONTRASTS = 2
+# Whether a carrier's router is there turns a warning into a failure: one lost packet must not hide it.
+WHO_IS_THERE_ROUNDS = 4
 # A port per TTL, for routers that quote no payload. Beyond the media range, which customers forward to their PBX: some
 # routers forward such a port for senders inside as well, and then look like routers that do not hold the address.
 FIRST_PORT = 61230
@@ -62,23 +65,22 @@ class PublicProbe:
         One probe goes to our own port, to come back if the gateway translates the address to this very host.
         """
         started = self._context.network.now_ms()
-        tallies: dict[int, _Tally] = {ttl: _Tally() for ttl in (1, *FAR_TTLS)}
+        tallies: dict[int, _Tally] = {ttl: _Tally() for ttl in (1, 2, *FAR_TTLS)}
         controls: list[Probe] = []
         returning: list[Probe] = []
         try:
-            await self._ask(public, tallies, (1,), GATEWAY_WAIT_S)
+            await self._ask(public, tallies, (1,), NEAR_WAIT_S)
             if _reached(tallies, public) == 1:
                 return
             returning.append(self._prober.send(public, self._own_port, 2))
-            await self._ask(public, tallies, FAR_TTLS, FAR_WAIT_S)
-            if not _reached(tallies, public) and _expired(tallies):
-                await self._wait_for_slow_line(tallies)
-                await self._ask(public, tallies, [t for t in FAR_TTLS if not tallies[t].answered], FAR_WAIT_S)
-                await self._wait_for_slow_line(tallies)
-            if farthest := max((ttl for ttl, tally in tallies.items() if _is_expired(tally)), default=0):
-                await self._ask_who_is_there(_reached(tallies, public) or farthest + 1, controls)
+            await self._ask(public, tallies, (2,), NEAR_WAIT_S)
+            if not _reached(tallies, public):
+                await self._ask(public, tallies, FAR_TTLS, FAR_WAIT_S)
+            if farthest := _farthest(tallies):
+                await self._fill_gaps(public, tallies, farthest)
+                await self._ask_who_is_there(_farthest(tallies) + 1, controls)
             for turn in range(GATEWAY_ROUNDS):
-                if _expired(tallies) or tallies[1].answered or tallies[1].contrasts >= ENOUGH_CONTRASTS:
+                if _farthest(tallies) or tallies[1].answered or tallies[1].contrasts >= ENOUGH_CONTRASTS:
                     break
                 if turn:
                     await asyncio.sleep(min(GATEWAY_GAP_S, self._left_s()))
@@ -94,14 +96,27 @@ class PublicProbe:
             tallies[probe.ttl or 0].probes.append(probe)
         await self._prober.settle(sent, min(limit_s, self._left_s()))
 
-    async def _wait_for_slow_line(self, tallies: dict[int, _Tally]) -> None:
-        if not any(tallies[ttl].answered for ttl in FAR_TTLS):
+    async def _fill_gaps(self, public: str, tallies: dict[int, _Tally], farthest: int) -> None:
+        """Ask again where nothing came back between the last router that forwards and the address itself.
+
+        Without this, a lost packet puts the address farther away than it is.
+        """
+        for _ in range(2):
+            end = _reached(tallies, public) or max(tallies) + 1
+            gaps = [ttl for ttl in range(farthest + 1, end) if not tallies[ttl].answered]
+            if not gaps:
+                return
+            if not any(tallies[ttl].answered for ttl in tallies if ttl > 1):
+                await asyncio.sleep(min(SLOW_LINE_S, self._left_s()))
+            await self._ask(public, tallies, [ttl for ttl in reversed(gaps) if not tallies[ttl].answered], FAR_WAIT_S)
+            farthest = _farthest(tallies)
+        if not any(tallies[ttl].answered for ttl in tallies if ttl > 1):
             await asyncio.sleep(min(SLOW_LINE_S, self._left_s()))
 
     async def _ask_who_is_there(self, ttl: int, controls: list[Probe]) -> None:
         """Who is at the hop where the address lives, or behind the last that forwards to it: by another path."""
-        for _ in range(2):
-            if self._control_target is None:
+        for _ in range(WHO_IS_THERE_ROUNDS):
+            if self._control_target is None or self._left_s() <= 0:
                 return
             control = self._prober.send(self._control_target, FIRST_PORT + ttl, ttl)
             controls.append(control)
@@ -200,8 +215,9 @@ def _is_expired(tally: _Tally) -> bool:
     return any(probe.failure is Failure.TTL_EXCEEDED for probe in tally.probes)
 
 
-def _expired(tallies: dict[int, _Tally]) -> bool:
-    return any(_is_expired(tally) for tally in tallies.values())
+def _farthest(tallies: dict[int, _Tally]) -> int:
+    """The largest TTL that a router answered time-exceeded, 0 if none."""
+    return max((ttl for ttl, tally in tallies.items() if _is_expired(tally)), default=0)
 
 
 def _reached(tallies: dict[int, _Tally], public: str) -> int:
