@@ -773,7 +773,7 @@ def reply(body: bytes = PUBLIC.encode(), status: int = 200, failure: Failure | N
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NEAR_WAIT_S", "FAR_WAIT_S", "SLOW_LINE_S", "GATEWAY_GAP_S"):
+    for name in ("NEAR_WAIT_S", "FAR_WAIT_S", "SLOW_LINE_S", "BUDGET_GAP_S"):
         monkeypatch.setattr(public_probe, name, 0.02)
 
 

@@ -22,10 +22,11 @@ NEAR_WAIT_S = 0.4
 FAR_WAIT_S = 0.8
 # A gateway at 1 ms says nothing of how slow the line behind it is, so that silence from there is given more time.
 SLOW_LINE_S = 0.3
-# A silent gateway is asked again, each time with a control right behind. The gap lets it regain its ICMP budget: Linux
-# gives each host about one such answer a second once a burst of six is spent.
+# Before a router is asked again it may regain its ICMP budget: Linux gives each host about one such answer a second
+# once a burst of six is spent.
+BUDGET_GAP_S = 0.35
+# A silent gateway is asked again, each time with a control right behind.
 GATEWAY_ROUNDS = 3
-GATEWAY_GAP_S = 0.35
 ENOUGH_CONTRASTS = 2
 # Whether a carrier's router is there turns a warning into a failure: one lost packet must not hide it.
 WHO_IS_THERE_ROUNDS = 4
@@ -83,7 +84,7 @@ class PublicProbe:
                 if _farthest(tallies) or tallies[1].answered or tallies[1].contrasts >= ENOUGH_CONTRASTS:
                     break
                 if turn:
-                    await asyncio.sleep(min(GATEWAY_GAP_S, self._left_s()))
+                    await asyncio.sleep(min(BUDGET_GAP_S, self._left_s()))
                 if self._left_s() <= 0 or self._context.stopping():
                     break
                 await self._contrast(public, tallies, controls)
@@ -115,8 +116,10 @@ class PublicProbe:
 
     async def _ask_who_is_there(self, ttl: int, controls: list[Probe]) -> None:
         """Who is at the hop where the address lives, or behind the last that forwards to it: by another path."""
-        for _ in range(WHO_IS_THERE_ROUNDS):
-            if self._control_target is None or self._left_s() <= 0:
+        for turn in range(WHO_IS_THERE_ROUNDS):
+            if turn:  # the router may have spent its budget on the probes to the address
+                await asyncio.sleep(min(BUDGET_GAP_S, self._left_s()))
+            if self._control_target is None or self._left_s() <= 0 or self._context.stopping():
                 return
             control = self._prober.send(self._control_target, FIRST_PORT + ttl, ttl)
             controls.append(control)
