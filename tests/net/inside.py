@@ -321,7 +321,12 @@ async def main() -> dict[str, Any]:
         except Exception:
             return {"error": traceback.format_exc()}
 
-    seen = dict(zip(SCENARIOS, await asyncio.gather(*map(observe, SCENARIOS.values())), strict=True))
+    # Sweeps come last and one by one: their bursts overflow the queues between the namespaces, and then the others lose
+    # packets.
+    quiet = {name: function for name, function in SCENARIOS.items() if "sweep" not in name}
+    seen = dict(zip(quiet, await asyncio.gather(*map(observe, quiet.values())), strict=True))
+    for name in SCENARIOS.keys() - quiet.keys():
+        seen[name] = await observe(SCENARIOS[name])
     for server in servers:
         server.close()
         await server.wait_closed()
