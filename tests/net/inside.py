@@ -321,12 +321,10 @@ async def main() -> dict[str, Any]:
         except Exception:
             return {"error": traceback.format_exc()}
 
-    # Sweeps come last and one by one: their bursts overflow the queues between the namespaces, and then the others lose
-    # packets.
-    quiet = {name: function for name, function in SCENARIOS.items() if "sweep" not in name}
+    # The sweep comes last: its burst overflows the queues between the namespaces, and then the others lose packets.
+    quiet = {name: function for name, function in SCENARIOS.items() if function is not swept}
     seen = dict(zip(quiet, await asyncio.gather(*map(observe, quiet.values())), strict=True))
-    for name in SCENARIOS.keys() - quiet.keys():
-        seen[name] = await observe(SCENARIOS[name])
+    seen[swept.__name__] = await observe(swept)
     for server in servers:
         server.close()
         await server.wait_closed()

@@ -112,8 +112,10 @@ class UdpProber:
             if left <= 0:
                 return
             self._news.clear()
+            # Not wait_for: before Python 3.12 it can lose a cancellation.
             try:
-                await asyncio.wait_for(self._news.wait(), left / 1000)
+                async with asyncio.timeout(left / 1000):
+                    await self._news.wait()
             except TimeoutError:
                 continue
 
