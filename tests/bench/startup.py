@@ -102,9 +102,7 @@ def _until_first_packet(lab: Lab, watch: socket.socket) -> float:
     """Seconds from becoming `vsipcheck all` to its first IPv4 packet on the wire. The run is ended then."""
     for _ in _sent_at(watch):
         pass
-    process = lab.popen(
-        ["bash", "-c", _MARK, "bash", command_under_test(), "all", "--quiet"], stderr=subprocess.DEVNULL
-    )
+    process = lab.popen(["bash", "-c", _MARK, "bash", command_under_test(), "all"], stderr=subprocess.DEVNULL)
     try:
         first = _await_packet(watch)
     finally:

@@ -8,7 +8,7 @@ import pytest
 
 from bench import __main__ as bench_command
 from bench import blackhole, startup, sweep, tools
-from bench.figures import Figure, Sample, Skipped, number, summary, table
+from bench.figures import Figure, Row, Sample, Skipped, number, summary, table
 
 REPORT: dict[str, Any] = {
     "profile": {
@@ -58,7 +58,10 @@ def test_numbers_are_short(value: float, text: str) -> None:
 
 
 def test_the_table_aligns_its_columns_and_names_what_was_skipped() -> None:
-    rows = [Figure("start", 1.5, "x", 1.3, noise="1 / 2 / 3 ms, n=3"), Skipped("a long name", "no such program")]
+    rows: list[Row] = [
+        Figure("start", 1.5, "x", 1.3, noise="1 / 2 / 3 ms, n=3"),
+        Skipped("a long name", "no such program"),
+    ]
     title, line, head, first, second = table("Title", rows).splitlines()
     assert (title, line) == ("Title", "=====")
     assert head.index("measured") == first.index("1.5 x") == second.index("skipped: no such program")
@@ -66,7 +69,7 @@ def test_the_table_aligns_its_columns_and_names_what_was_skipped() -> None:
 
 
 def test_the_last_line_counts_the_aims() -> None:
-    rows = [Figure("a", 1, "x", 2), Figure("b", 3, "x", 2), Figure("c", 3, "x"), Skipped("d", "why")]
+    rows: list[Row] = [Figure("a", 1, "x", 2), Figure("b", 3, "x", 2), Figure("c", 3, "x"), Skipped("d", "why")]
     assert summary(rows) == "1 of 2 aims met; missed: b by 1 x (50 %); skipped: d"
 
 

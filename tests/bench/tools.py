@@ -103,12 +103,12 @@ def measure() -> list[Row]:
     if why_not is not None:
         return [Skipped(name, why_not)]
     write_byte_code()
+    # A lab for each run, as a first run finds it: the one before has spent what the routers answer to a prober.
+    runs = [_run_alone() for _ in range(RUNS)]
+    report = json.loads(runs[-1].output)
+    ours = Sample(tuple(run.seconds for run in runs))
     rows: list[Row] = []
     with Lab(Scenario(site="router")) as lab:
-        run_in_lab(lab, ["vsipcheck", "all", "--json"])
-        runs = [run_in_lab(lab, ["vsipcheck", "all", "--json"]) for _ in range(RUNS)]
-        report = json.loads(runs[-1].output)
-        ours = Sample(tuple(run.seconds for run in runs))
         total_s = 0.0
         for work in equivalent_work(report):
             label = f"{work.program}: {work.what}"
@@ -120,12 +120,17 @@ def measure() -> list[Row]:
             total_s += took_s
             rows.append(Figure(label, took_s / ours.median, "x", noise=f"{took_s:.2f} s, once{_failures(ended)}"))
     missing = "" if not any(isinstance(row, Skipped) for row in rows) else ", tools missing"
-    codes = sorted({run.exit_code for run in runs})
+    verdicts = sorted({f"{json.loads(run.output)['overall']}, exit {run.exit_code}" for run in runs})
     return [
-        Figure(f"`vsipcheck all` ({report['overall']}, exit {codes})", 1.0, "x", noise=ours.spread("s")),
+        Figure(f"`vsipcheck all` ({'; '.join(verdicts)})", 1.0, "x", noise=ours.spread("s")),
         *rows,
         Figure(f"{name}{missing}", total_s / ours.median, "x", AIM, "at_least", noise=f"{total_s:.1f} s, once"),
     ]
+
+
+def _run_alone() -> Ended:
+    with Lab(Scenario(site="router")) as lab:
+        return run_in_lab(lab, ["vsipcheck", "all", "--json"])
 
 
 def _failures(ended: list[Ended]) -> str:
