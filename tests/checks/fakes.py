@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -81,7 +80,7 @@ class FakeNetwork:
         if found.stream is None or found.local is None:
             return found
         stream = FakeStream(found.stream, (address, port), self._local)
-        return dataclasses.replace(found, stream=stream, local=(self._local, found.local[1]))
+        return TcpConnect(stream, found.at_ms, rtt_ms=found.rtt_ms, local=(self._local, found.local[1]))
 
     def udp_socket(self, family: Family, *, source: str | None = None) -> Failure:
         return Failure.NOT_SUPPORTED

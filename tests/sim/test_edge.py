@@ -26,7 +26,7 @@ def talk(behaviour: SipBehaviour, *chunks: bytes, limit: int = 1 << 16) -> bytes
     """What a client gets that sends `chunks` and then half-closes; at most `limit` bytes of it."""
 
     async def run() -> bytes:
-        edge = Edge(behaviour, 0.0, lambda port: ("49.36.10.7", 40000))
+        edge = Edge(behaviour, 0.0, lambda port: ("49.36.10.7", 40000), client="192.168.1.50")
         await edge.start()
         try:
             reader, writer = await asyncio.open_connection(LOOPBACK, edge.port)
@@ -103,6 +103,27 @@ def test_a_provisional_answer_comes_first() -> None:
 def test_alters_what_the_scenario_says(alter: str, name: str, expected: str) -> None:
     behaviour = SipBehaviour(kind="answer", alter=alter)  # type: ignore[arg-type]
     assert expected in header(talk(behaviour, REQUEST), name)
+
+
+HIDDEN, NOBODY, PUBLIC = "192.168.1.50", "192.0.2.1", "49.36.10.7"
+
+
+@pytest.mark.parametrize(
+    ("alter", "sent_by", "expected"),
+    [
+        (None, HIDDEN, f"{HIDDEN}:49152;branch=z9hG4bKabc;received={PUBLIC}"),
+        (None, NOBODY, f"{NOBODY}:49152;branch=z9hG4bKabc;received={PUBLIC}"),
+        (None, PUBLIC, f"{PUBLIC}:49152;branch=z9hG4bKabc"),
+        ("repaired", HIDDEN, f"{HIDDEN}:49152;branch=z9hG4bKabc"),
+        ("repaired", NOBODY, f"{NOBODY}:49152;branch=z9hG4bKabc;received={PUBLIC}"),
+        ("repaired", PUBLIC, f"{PUBLIC}:49152;branch=z9hG4bKabc"),
+        ("received", NOBODY, f"{NOBODY}:49152;branch=z9hG4bKabc;received={PUBLIC}"),
+    ],
+)
+def test_received_where_rfc_3261_demands_it(alter: str, sent_by: str, expected: str) -> None:
+    behaviour = SipBehaviour(kind="answer", alter=alter)  # type: ignore[arg-type]
+    request = REQUEST.replace(SENT_BY.encode(), f"{sent_by}:49152".encode()).replace(b";rport", b"")
+    assert header(talk(behaviour, request), "Via") == f"SIP/2.0/TCP {expected}"
 
 
 def test_silence_and_the_ping_of_rfc_5626() -> None:

@@ -33,6 +33,7 @@ NAMES = [
     "hostile-peer",
     "not-sip",
     "sip-alg",
+    "sip-alg-repaired",
     "dns-nxdomain",
     "dns-hijack",
     "dns-dead-resolver",

@@ -31,11 +31,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vsipcheck.checks.alg import ALG, judge_alg
 from vsipcheck.checks.base import Check, Facts, fact_ids, span_ms
 from vsipcheck.checks.dns import is_address, record_types, signalling_names
 from vsipcheck.checks.paths import Blame, blame_icmp, blame_silence
 from vsipcheck.checks.sip_addresses import addresses_from_sip, sent_and_received
 from vsipcheck.checks.sip_dialogue import MAX_ADDRESSES, altered_fields, is_dialled, measure
+from vsipcheck.checks.sip_size import SIZE_FINDING, judge_sizes
 from vsipcheck.model import (
     AddressSeen,
     Confidence,
@@ -130,7 +132,8 @@ def targets(facts: Facts, profile: Profile, settings: Settings) -> list[Target]:
 
 
 def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
-    """`sip.connect` and `sip.options` for every address of every name, and `sip.redundancy` over them."""
+    """`sip.connect` and `sip.options` for every address of every name, `sip.redundancy` over them, and `sip.alg`; where
+    asked for, `sip.size` for every address as well."""
     wanted = targets(facts, profile, settings)
     connects = [_judge_connect(target, wanted, facts, profile) for target in wanted]
     options = [
@@ -138,7 +141,13 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
         for target, connect in zip(wanted, connects, strict=True)
     ]
     judged = list(zip(wanted, connects, options, strict=True))
-    return [*connects, *options, _judge_redundancy(judged, profile, settings)]
+    return [
+        *connects,
+        *options,
+        _judge_redundancy(judged, profile, settings),
+        judge_alg(facts, profile, settings),
+        *judge_sizes(facts, profile, settings),
+    ]
 
 
 _NO_TARGET = {
@@ -638,7 +647,10 @@ def _judge_options(target: Target, connect: Finding, facts: Facts, profile: Prof
     exchanges = [
         exchange
         for exchange in facts.of(Exchange, "sip")
-        if exchange.name == target.name and exchange.remote_address == target.address and exchange.remote_port == port
+        if exchange.name == target.name
+        and exchange.remote_address == target.address
+        and exchange.remote_port == port
+        and exchange.purpose in ("options", "keepalive")
     ]
     asked = [each for each in exchanges if each.purpose == "options" and each.failure is not Failure.CANCELLED]
     if not asked:
@@ -1094,7 +1106,7 @@ def _least_confidence(guilty: Sequence[Finding]) -> Confidence:
 CHECK = Check(
     name="sip",
     title="SIP signalling",
-    finding_ids=(CONNECT, OPTIONS, REDUNDANCY),
+    finding_ids=(CONNECT, OPTIONS, REDUNDANCY, ALG, SIZE_FINDING),
     needs=("dns",),
     measure=measure,
     judge=judge,

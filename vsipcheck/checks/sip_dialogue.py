@@ -15,7 +15,7 @@ from vsipcheck.checks.paths import trace_tcp
 from vsipcheck.model import Connection, Exchange, Failure, Lookup, Message, Note, Route
 from vsipcheck.net import Stream, TcpConnect
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.ip import AddressClass, classify
+from vsipcheck.wire.ip import AddressClass, classify, is_public
 from vsipcheck.wire.sip import (
     KeepAlive,
     NotSipError,
@@ -23,6 +23,7 @@ from vsipcheck.wire.sip import (
     SipResponse,
     StreamDecoder,
     TooLargeError,
+    Via,
     build_options,
     match_response,
     parse_message,
@@ -40,6 +41,18 @@ MAX_MESSAGES = 32
 MAX_ADDRESSES = 16
 # RFC 5626 §4.4.1.
 PING, PONG = b"\r\n\r\n", b"\r\n"
+
+# What an OPTIONS exchange is for, beside the "options" that are counted. The three ALG_ ones differ by their sent-by
+# alone and ask for no `rport`, so that RFC 3261 §18.2.1 decides whether the server adds `received`: see `alg`.
+ALG_OWN, ALG_DOCUMENTATION, ALG_PUBLIC = "alg_own", "alg_documentation", "alg_public"
+SIZE, SIZE_CONTROL = "size", "size_control"
+# RFC 5737 §3 and RFC 3849: nobody's address, and nothing that a NAT translates.
+DOCUMENTATION = {4: "192.0.2.1", 6: "2001:db8::1"}
+# For what comes after answers on the same connection.
+SHORT_WAIT_S = 2.0
+# Bytes of a whole request. 1,400 fits into one segment of an ordinary Ethernet, 4,000 takes three.
+SIZES = (600, 1000, 1200, 1300, 1400, 2000, 4000)
+_PADDING_LINE = 100
 
 # Where a provider can be. A resolver that hands out anything else is judged by the DNS check; connecting there would
 # speak to a sinkhole, or to this very host: a PBX that listens on 5070 here would answer in the provider's place.
@@ -105,11 +118,14 @@ async def _measure_addresses(
 ) -> None:
     progress.planned(len(addresses))
     async with asyncio.TaskGroup() as tasks:
-        for address in addresses:
-            tasks.create_task(_measure_address(context, record, progress, name, address))
+        for number, address in enumerate(addresses):
+            # One server of a name is enough to look for an ALG, which stands at our end.
+            tasks.create_task(_measure_address(context, record, progress, name, address, compares=number == 0))
 
 
-async def _measure_address(context: Context, record: Recorder, progress: _Progress, name: str, address: str) -> None:
+async def _measure_address(
+    context: Context, record: Recorder, progress: _Progress, name: str, address: str, *, compares: bool
+) -> None:
     source = context.settings.source
     if source is not None and _version(source) != _version(address):
         record.add(Route(destination=address, source_address=source, failure=Failure.NOT_SUPPORTED))
@@ -131,8 +147,14 @@ async def _measure_address(context: Context, record: Recorder, progress: _Progre
     outcomes: list[asyncio.Future[Failure | None]] = [loop.create_future() for _ in shares]
     async with asyncio.TaskGroup() as tasks:
         for number, (share, outcome) in enumerate(zip(shares, outcomes, strict=True), start=1):
-            tasks.create_task(_measure_connection(context, record, name, address, number, share, outcome))
+            tasks.create_task(
+                _measure_connection(
+                    context, record, name, address, number, share, outcome, compares=compares and number == 1
+                )
+            )
         tasks.create_task(_measure_controls(context, record, name, address, outcomes))
+    if context.settings.size and any(outcome.done() and outcome.result() is None for outcome in outcomes):
+        await _measure_sizes(context, record, name, address)
     progress.finished(f"{name} {address}")
 
 
@@ -216,6 +238,8 @@ async def _measure_connection(
     number: int,
     share: int,
     outcome: asyncio.Future[Failure | None],
+    *,
+    compares: bool,
 ) -> None:
     connection, stream = await _connect(context, record, name, address, context.profile.signalling.port, "sip", number)
     outcome.set_result(connection.failure)
@@ -226,8 +250,86 @@ async def _measure_connection(
         for cseq in range(1, share + 1):
             if context.stopping() or not await dialogue.ask(cseq):
                 break
+        else:
+            if compares:
+                await _compare_sent_by(dialogue, share + 1)
     finally:
         await stream.close()
+
+
+async def _compare_sent_by(dialogue: _Dialogue, cseq: int) -> None:
+    """OPTIONS that differ by their sent-by alone: ours, a documentation address, the public one that the server saw."""
+    host, port = dialogue.stream.local
+
+    async def ask(number: int, purpose: str, via: tuple[str, int]) -> bool:
+        return not dialogue.context.stopping() and await dialogue.ask(
+            number, purpose=purpose, via=via, via_rport=False, timeout_s=SHORT_WAIT_S
+        )
+
+    if not await ask(cseq, ALG_OWN, (host, port)):
+        return
+    if not await ask(cseq + 1, ALG_DOCUMENTATION, (DOCUMENTATION[_version(host)], port)):
+        return
+    public = next((via.received for via in reversed(dialogue.vias) if _is_elsewhere(via.received, host)), None)
+    if public is not None:
+        mapped = next((via.rport for via in dialogue.vias if via.rport), port)
+        await ask(cseq + 2, ALG_PUBLIC, (public, mapped))
+
+
+def _is_elsewhere(received: str | None, host: str) -> bool:
+    """Whether the server saw a public address that is not the one we send from."""
+    try:
+        return received is not None and received != host and is_public(received)
+    except WireError:
+        return False
+
+
+async def _measure_sizes(context: Context, record: Recorder, name: str, address: str) -> None:
+    """Requests of growing size until one is not answered; then whether it, or the connection, or the server is why."""
+    stopped = await _climb(context, record, name, address, 1, SIZES)
+    if stopped is not None and not context.stopping():
+        # The same again, on a connection of its own, after a small one: loss and a server that went away look alike.
+        await _climb(context, record, name, address, 2, (SIZES[0], stopped))
+
+
+async def _climb(
+    context: Context, record: Recorder, name: str, address: str, attempt: int, sizes: Sequence[int]
+) -> int | None:
+    """The size that was not answered; None when all were, or none could be asked."""
+    port = context.profile.signalling.port
+    connection, stream = await _connect(context, record, name, address, port, SIZE, attempt)
+    if stream is None:
+        return None
+    try:
+        dialogue = _Dialogue(context, record, stream, connection.id, name)
+        for cseq, size in enumerate(sizes, start=1):
+            if context.stopping():
+                return None
+            purpose = SIZE if attempt == 1 or cseq > 1 else SIZE_CONTROL
+            if await dialogue.ask(cseq, purpose=purpose, size=size):
+                continue
+            unacknowledged = stream.unacknowledged()
+            record.add(
+                Note(
+                    topic="send_queue",
+                    text=f"{unacknowledged} bytes of the request of {size} bytes are not acknowledged"
+                    if unacknowledged is not None
+                    else "this system does not say what of the request is acknowledged",
+                    values={
+                        "connection": connection.id,
+                        "size": size,
+                        "unacknowledged": unacknowledged,
+                        "mss": stream.segment_bytes(),
+                    },
+                )
+            )
+            # TCP keeps the order: an answer to this one says that the one before has arrived.
+            if attempt == 1 and dialogue.hung:
+                await dialogue.ask(cseq + 1, purpose=SIZE_CONTROL, timeout_s=SHORT_WAIT_S)
+            return size
+    finally:
+        await stream.close()
+    return None
 
 
 @dataclass(slots=True)
@@ -244,16 +346,34 @@ class _Dialogue:
     )
     tail: bytearray = field(default_factory=bytearray)  # received, and part of no message yet
     asked: list[SipRequest] = field(default_factory=list)
+    vias: list[Via] = field(default_factory=list)  # topmost ones of matched answers
+    hung: bool = False  # the last request was met with silence
 
-    async def ask(self, cseq: int) -> bool:
-        """Whether the connection can carry another request after this one."""
-        sent = self._request(cseq)
+    async def ask(
+        self,
+        cseq: int,
+        *,
+        purpose: str = "options",
+        via: tuple[str, int] | None = None,
+        via_rport: bool = True,
+        size: int | None = None,
+        timeout_s: float | None = None,
+    ) -> bool:
+        """Whether the connection can carry another request after this one.
+
+        `via` is another sent-by than ours, `size` the length to fill the request up to.
+        """
+        sent = self._request(cseq, via or self.stream.local, via_rport=via_rport)
+        if size is not None and size > len(sent):
+            padding = _padding(size - len(sent))
+            sent = self._request(cseq, via or self.stream.local, via_rport=via_rport, extra=padding)
         request = parse_message(sent)
         assert isinstance(request, SipRequest)
         begun = self.context.network.now_ms()
-        attempt = _Attempt(self, request, begun, [_message(True, begun, sent)])
+        patience_s = min(timeout_s or self.context.settings.timeout_s, self.context.settings.timeout_s)
+        attempt = _Attempt(self, request, begun, [_message(True, begun, sent)], purpose, patience_s)
         try:
-            failure = await self.stream.send(sent, self.context.settings.timeout_s)
+            failure = await self.stream.send(sent, patience_s)
             if failure is None:
                 await attempt.wait()
             else:
@@ -261,9 +381,12 @@ class _Dialogue:
         finally:
             attempt.keep()
         self.asked.append(request)
+        self.hung = attempt.failure is Failure.NO_ANSWER
         return attempt.failure is None and self.decoder.error is None
 
-    def _request(self, cseq: int) -> bytes:
+    def _request(
+        self, cseq: int, via: tuple[str, int], *, via_rport: bool, extra: Sequence[tuple[str, str]] = ()
+    ) -> bytes:
         profile, settings = self.context.profile, self.context.settings
         host, port = self.stream.local
         here = _bracketed(host)
@@ -271,8 +394,9 @@ class _Dialogue:
         domain = profile.signalling.domain_pattern.replace("{account_sid}", settings.account_sid or "")
         return build_options(
             uri=f"sip:{there}:{profile.signalling.port};transport={profile.signalling.transport}",
-            via_host=host,
-            via_port=port,
+            via_host=via[0],
+            via_port=via[1],
+            via_rport=via_rport,
             transport=profile.signalling.transport.upper(),
             branch=f"z9hG4bK{secrets.token_hex(12)}",
             call_id=secrets.token_hex(16),
@@ -283,6 +407,7 @@ class _Dialogue:
             cseq=cseq,
             user_agent=f"vsipcheck/{VERSION}",
             contact=f"sip:vsipcheck@{here}:{port};transport={profile.signalling.transport}",
+            extra=extra,
         )
 
     def exchange(
@@ -324,6 +449,8 @@ class _Attempt:
     request: SipRequest
     begun: float
     messages: list[Message]
+    purpose: str
+    timeout_s: float
     failure: Failure | None = Failure.CANCELLED
     detail: str | None = None
     rtt_ms: float | None = None
@@ -334,7 +461,7 @@ class _Attempt:
 
     async def wait(self) -> None:
         """Read until a final answer, the time-out, or the end. Half the time in silence, a keep-alive is tried."""
-        network, timeout_ms = self.dialogue.context.network, self.dialogue.context.settings.timeout_s * 1000
+        network, timeout_ms = self.dialogue.context.network, self.timeout_s * 1000
         deadline, ping_ms = self.begun + timeout_ms, self.begun + timeout_ms / 2
         while True:
             now = network.now_ms()
@@ -342,7 +469,12 @@ class _Attempt:
             if now >= until:
                 break
             # A CRLF of the peer's own is no answer.
-            silent = len(self.messages) == 1 and not self.dialogue.tail.strip(b"\r\n") and self.pinged_ms is None
+            silent = (
+                self.purpose == "options"
+                and len(self.messages) == 1
+                and not self.dialogue.tail.strip(b"\r\n")
+                and self.pinged_ms is None
+            )
             if silent and now >= ping_ms:
                 self.pinged_ms = now
                 await self.dialogue.stream.send(PING, (deadline - now) / 1000)
@@ -365,7 +497,7 @@ class _Attempt:
         if self.pinged_ms is not None and not self.ponged:
             self._keep_ping(None)
         self.dialogue.exchange(
-            "options",
+            self.purpose,
             self.begun,
             self.messages,
             failure=self.failure,
@@ -428,6 +560,8 @@ class _Attempt:
             if not altered_fields(self.request, event):
                 answered = True
                 self.failure, self.rtt_ms = None, round(at_ms - self.begun, 3)
+                if event.top_via is not None:
+                    dialogue.vias.append(event.top_via)
             elif all(altered_fields(earlier, event) for earlier in dialogue.asked):
                 self.settle_ms = min(self.settle_ms, at_ms + MISMATCH_GRACE_S * 1000)
         if answered:
@@ -463,6 +597,20 @@ def _message(sent: bool, at_ms: float, data: bytes) -> Message:
         size=len(data),
         truncated=len(data) > MAX_MESSAGE_BYTES,
     )
+
+
+def _padding(size: int) -> list[tuple[str, str]]:
+    """Header fields of `size` bytes in all, each line short enough for any server; none when there is no room for one.
+
+    Extension fields that nobody knows are ignored (RFC 3261 §20), and no rule limits how many there are.
+    """
+    fields: list[tuple[str, str]] = []
+    overhead = len("X-Padding-00: \r\n")
+    while size > overhead:
+        length = size if size < _PADDING_LINE + 2 * overhead else _PADDING_LINE
+        fields.append((f"X-Padding-{len(fields):02}", "x" * (length - overhead)))
+        size -= length
+    return fields
 
 
 def _bracketed(host: str) -> str:

@@ -79,7 +79,7 @@ def dns(request: Request) -> int:
 
 
 @app.command()
-@accepts(*SIGNALLING, "port", "primary", "account_sid", "options", "connections", *COMMON)
+@accepts(*SIGNALLING, "port", "primary", "account_sid", "options", "connections", "size", *COMMON)
 def sip(request: Request) -> int:
     """Send OPTIONS to every address of every name."""
     from vsipcheck.cli.run import run_checks

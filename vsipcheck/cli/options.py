@@ -93,6 +93,12 @@ class Request:
     connections: Annotated[
         int, typer.Option("--connections", metavar="N", help="TCP connections that they are spread over.")
     ] = 2
+    size: Annotated[
+        bool,
+        typer.Option(
+            "--size", help="Send OPTIONS of growing size as well: large ones that hang show an MTU black hole."
+        ),
+    ] = False
     ports: Annotated[int, typer.Option("--ports", metavar="N", help="Media ports sampled on each address.")] = 16
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws the sampled ports.")] = 0
     sweep: Annotated[bool, typer.Option("--sweep", help="Send to every media port of every address.")] = False

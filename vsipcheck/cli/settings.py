@@ -55,6 +55,7 @@ def settings_for(request: Request, profile: Profile) -> Settings:
         account_sid=_account_sid(request.account_sid, profile),
         options_count=request.options,
         options_connections=min(request.connections, request.options),
+        size=request.size,
         ports_per_address=request.ports,
         seed=request.seed,
         sweep=request.sweep,

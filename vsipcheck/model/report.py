@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     account_sid: str | None = None
     options_count: int = 3
     options_connections: int = 2
+    size: bool = False  # OPTIONS of growing size as well
     ports_per_address: int = 16
     seed: int = 0
     sweep: bool = False

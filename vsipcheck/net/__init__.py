@@ -74,6 +74,14 @@ class Stream(Protocol):
         """The next bytes. A time-out is `failure=NO_ANSWER`; the stream stays usable."""
         ...
 
+    def unacknowledged(self) -> int | None:
+        """Bytes of ours that the peer has not acknowledged; None where the system does not tell."""
+        ...
+
+    def segment_bytes(self) -> int | None:
+        """The most payload bytes that a segment towards the peer carries; None where the system does not tell."""
+        ...
+
     async def close(self) -> None: ...
 
 

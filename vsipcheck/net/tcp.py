@@ -87,6 +87,29 @@ class TcpStream:
             return Received(b"", self._now_ms(), failure=self._broken)
         return Received(b"", self._now_ms(), closed=True)
 
+    def unacknowledged(self) -> int | None:
+        """Bytes of ours that the peer has not acknowledged, those not yet sent included; None off Linux. tcp(7)."""
+        if not is_linux() or self.closed:
+            return None
+        import fcntl
+        import termios
+
+        try:
+            (count,) = struct.unpack("=i", fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))
+        except OSError:
+            return None
+        return int(count)
+
+    def segment_bytes(self) -> int | None:
+        """The most payload bytes that a segment towards the peer carries; None where the system does not tell."""
+        number = getattr(socket, "TCP_MAXSEG", None)
+        if number is None or self.closed:
+            return None
+        try:
+            return self._sock.getsockopt(socket.IPPROTO_TCP, number)
+        except OSError:
+            return None
+
     async def close(self) -> None:
         self.close_now()
 

@@ -30,13 +30,17 @@ MappedAddress = Callable[[int], tuple[str, int]]
 
 
 class Edge:
-    """One listener. `mapped` gives the (address, port) that a client's local port is seen as from here."""
+    """One listener. `mapped` gives the (address, port) that a client's local port is seen as from here; `client` is the
+    client's own address, which an ALG on the way knows."""
 
-    def __init__(self, behaviour: SipBehaviour, rtt_ms: float, mapped: MappedAddress) -> None:
+    def __init__(
+        self, behaviour: SipBehaviour, rtt_ms: float, mapped: MappedAddress, client: str | None = None
+    ) -> None:
         self.behaviour = behaviour
         self.port = 0
         self._rtt_s = rtt_ms / 1000
         self._mapped = mapped
+        self._client = client
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -152,20 +156,26 @@ class Edge:
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
 
     def _received_via(self, via: str, client_port: int, address: str, port: int) -> str:
-        """RFC 3261 §18.2.1 and RFC 3581 §4: where the request came from, written into its topmost Via."""
+        """RFC 3261 §18.2.1 and RFC 3581 §4: where the request came from, written into its topmost Via where need be."""
         top, comma, rest = via.partition(",")
-        match self.behaviour.alter:
+        alter = self.behaviour.alter
+        written = re.match(r"^\S+\s+([^;:\s]+)", top)
+        host = written[1] if written else ""
+        # What an ALG makes of the client's own address before the server reads it.
+        read = address if alter in ("sent_by", "received", "repaired") and host == self._client else host
+        told = read != address or re.search(r";[ \t]*rport(?=;|$|\s)", top) is not None
+        match alter:
             case "branch":
                 top = re.sub(r";branch=[^;]*", ";branch=z9hG4bK-somebody-elses", top)
             case "sent_by":
                 top = re.sub(r"^(\S+\s+)[^;\s]+", rf"\g<1>{address}:{port}", top)
-            case "received":
-                # As a SIP ALG leaves it behind: translated back to the client's own address and port.
-                sent_by = re.match(r"^\S+\s+([^;:\s]+)", top)
-                address, port = (sent_by[1] if sent_by else address), client_port
+            case "received" if read == address and self._client is not None:
+                # As a NAT's helper leaves an answer: each of its own addresses is the client's again.
+                top = re.sub(r"^(\S+\s+)[^;:\s]+", rf"\g<1>{self._client}", top)
+                address, port = self._client, client_port
         # A parameter without a value that RFC 3581 §3 asks to be filled in.
         top = re.sub(r";[ \t]*rport(?=;|$|\s)", f";rport={port}", top)
-        return f"{top};received={address}{comma}{rest}"
+        return f"{top};received={address}{comma}{rest}" if told else f"{top}{comma}{rest}"
 
 
 def _take_message(data: bytes) -> tuple[bytes, bytes] | None:

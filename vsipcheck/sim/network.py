@@ -103,6 +103,12 @@ class SimStream:
             return Received(b"", now_ms(), failure=Failure.NO_ANSWER)
         return Received(data, now_ms(), closed=not data)
 
+    def unacknowledged(self) -> int | None:
+        return None
+
+    def segment_bytes(self) -> int | None:
+        return None
+
     async def close(self) -> None:
         self._writer.close()
         with suppress(ConnectionError):
@@ -452,7 +458,9 @@ class SimNetwork:
         return [*self._edges.values(), self._portal, *self._nameservers.values(), *self.stun_listeners.values()]
 
     def _add_edge(self, address: str, port: int, behaviour: SipBehaviour, rtt_ms: float) -> None:
-        self._edges[address, port] = Edge(behaviour, rtt_ms, partial(self._mapped, "tcp", address, port))
+        self._edges[address, port] = Edge(
+            behaviour, rtt_ms, partial(self._mapped, "tcp", address, port), self.scenario.host.address
+        )
 
     def _mapped(self, protocol: str, address: str, port: int, local_port: int) -> tuple[str, int]:
         return self.paths.mapped("tcp" if protocol == "tcp" else "udp", local_port, address, port)

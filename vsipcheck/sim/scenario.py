@@ -76,7 +76,9 @@ class SipBehaviour(_Table, frozen=True, kw_only=True):
 
     `kind`: "answer"; "silent" (reads, never answers); "close" and "reset" (after the first bytes); "close_at_once" and
     "reset_at_once" (after the handshake); "http" (answers as a web server); "endless" (headers without end).
-    `alter`: the Via of the answer, its Call-ID, or "received": a SIP ALG that put the client's own address there.
+    `alter`: the Via of the answer, or its Call-ID; or what a SIP ALG does that writes the public address over the
+    client's in Via: "received", as a NAT's helper, it translates sent-by and `received` of answers back by their value;
+    "repaired", it puts back the sent-by that it has changed, and nothing else.
     """
 
     kind: Literal["answer", "silent", "close", "reset", "close_at_once", "reset_at_once", "http", "endless"]
@@ -86,7 +88,7 @@ class SipBehaviour(_Table, frozen=True, kw_only=True):
     provisional: tuple[int, ...] = ()
     delay_ms: float = 0.0
     drip_ms: float | None = None  # pause between the single bytes of the answer
-    alter: Literal["branch", "sent_by", "call_id", "received"] | None = None
+    alter: Literal["branch", "sent_by", "call_id", "received", "repaired"] | None = None
     content_length: int | None = None  # what the header claims; there is never a body
     pong: bool = True  # answers the CRLF CRLF of RFC 5626 §4.4.1
 
