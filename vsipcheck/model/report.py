@@ -32,6 +32,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     sweep: bool = False
     rate: int = 1000  # packets a second of a sweep
+    pcp_map: bool = False  # have a PCP router name its address, by a mapping that is removed at once
+    lifetime: bool = False  # measure how long idle bindings and connections live
+    lifetime_max_s: float = 180.0  # the longest idle time that is tried
     strict: bool = False
     allow_unknown: bool = False
 
@@ -44,13 +47,15 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure of a finding. `warn` and `fail` are our thresholds where there are any."""
+    """A figure of a finding. `warn` and `fail` are our thresholds where there are any: crossed by what is more, with
+    `floor` by what is less."""
 
     name: str
     value: float | int | None
     unit: str  # "ms", "ratio", "count", "s", ...
     warn: float | None = None
     fail: float | None = None
+    floor: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ _OVERALL = {
 }
 
 # Who says from where they see us. A router's own WAN address (NAT-PMP, UPnP) need not be the public one.
-_WITHIN = ("nat_pmp", "upnp")
+_WITHIN = ("nat_pmp", "upnp", "pcp", "stun_mapping")
 
 _UTC = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z", re.ASCII)
 
@@ -233,7 +233,7 @@ def measure_words(measure: Measure) -> str:
     if measure.value is None:
         return f"{name} not measured"
     limits = ", ".join(
-        f"{word} at {_figure(limit, measure.unit)}"
+        f"{word} {'below' if measure.floor else 'at'} {_figure(limit, measure.unit)}"
         for word, limit in (("warn", measure.warn), ("fail", measure.fail))
         if limit is not None
     )
