@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from vsipcheck.checks.answer_budget import AnswerBudget
 from vsipcheck.model import AnyFact, CheckEvidence, Fact, Finding, Profile, Settings
 from vsipcheck.net import Network
 
@@ -96,8 +96,7 @@ class ProgressSink(Protocol):
     def __call__(self, check: str, done: int, total: int, what: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """What a measuring check may use. `recorders` are those of all checks of the run, to await one another's facts."""
 
     network: Network
@@ -107,6 +106,7 @@ class Context:
     progress: ProgressSink
     remaining_s: Callable[[], float]  # until the run's deadline
     stopping: Callable[[], bool]  # a signal or the deadline has come
+    answers: AnswerBudget = msgspec.field(default_factory=AnswerBudget)  # what the routers have left, for all checks
 
     async def first(self, check: str, kind: type[F], wanted: Callable[[F], bool]) -> F | None:
         """Another check's first fact that is `wanted`; None when it has finished without, or is not in the run."""
@@ -118,8 +118,7 @@ Measurer = Callable[[Context, Recorder], Awaitable[None]]
 Judge = Callable[[Facts, Profile, Settings], list[Finding]]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One entry of the registry."""
 
     name: str

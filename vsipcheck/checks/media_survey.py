@@ -17,8 +17,9 @@ import itertools
 import math
 import random
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from vsipcheck.checks.base import Context, Recorder
 from vsipcheck.checks.udp_prober import Probe, UdpProber
@@ -39,8 +40,6 @@ MAX_CONTRASTS = 14
 # So many misses may be a router's limit; from then on a control, which costs an answer too, goes along.
 SUSPECT_AFTER = 3
 SUSPECTS_A_ROUND = 3
-MAX_ANSWERS_A_ROUND = 16
-BURST = 5.0  # answers of a rested router; Linux has six, and other checks ask it too
 ROUND_GAP_S = 0.15
 TRACE_ROUNDS = 5
 DRY_GAP_S = 0.3  # when routers answered less than they were asked
@@ -76,15 +75,14 @@ def _bit_reversed(value: int, bits: int) -> int:
     return int(f"{value:0{bits}b}"[::-1], 2)
 
 
-@dataclass(slots=True)
-class PortState:
+class PortState(msgspec.Struct):
     """What is known of one port of one target."""
 
     port: int
     method: str = "sample"
     plain: Probe | None = None
-    probes: list[Probe] = field(default_factory=list)  # TTL-limited
-    contrasts: dict[int, int] = field(default_factory=dict)  # TTL -> misses with an answered control
+    probes: list[Probe] = []  # TTL-limited
+    contrasts: dict[int, int] = {}  # TTL -> misses with an answered control
 
     @property
     def reached(self) -> tuple[int, str | None] | None:
@@ -125,15 +123,14 @@ class PortState:
         return sum(count for at, count in self.contrasts.items() if at > ttl)
 
 
-@dataclass(slots=True)
-class TargetState:
+class TargetState(msgspec.Struct):
     """What is known of one media address."""
 
     address: str
     controls: tuple[int, ...]
-    ports: dict[int, PortState] = field(default_factory=dict)
-    control_probes: list[Probe] = field(default_factory=list)
-    tcp_probes: list[tuple[int, int, Icmp | None, float | None]] = field(default_factory=list)  # port, ttl, icmp, rtt
+    ports: dict[int, PortState] = {}
+    control_probes: list[Probe] = []
+    tcp_probes: list[tuple[int, int, Icmp | None, float | None]] = []  # port, ttl, icmp, rtt
 
     def udp_probes(self) -> Iterable[Probe]:
         for state in self.ports.values():
@@ -162,8 +159,7 @@ class TargetState:
         return max([0, *udp, *tcp])
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(msgspec.Struct):
     """Probes of one target with one TTL, and the control that was sent after them."""
 
     target: TargetState
@@ -171,39 +167,6 @@ class _Group:
     pairs: list[tuple[PortState, Probe]]
     control: Probe | None = None
     by_tcp: bool = False
-
-
-@dataclass(slots=True)
-class _Budget:
-    """How many answers one router has left, as far as can be told.
-
-    Taken to be Linux's limit (one a second, a burst of six) until it proves more generous: one probe beyond the
-    estimate is risked; when that is answered, twice as many are the next time.
-    """
-
-    extra: int = 1
-    cap: int = MAX_ANSWERS_A_ROUND
-
-    def room(self, answered_ms: Sequence[float], now_ms: float) -> int:
-        """How many probes may be sent there now, given when it answered before."""
-        tokens, last = BURST, None
-        for at in answered_ms:
-            if last is not None:
-                tokens = min(BURST, tokens + (at - last) / 1000)
-            tokens, last = max(0.0, tokens - 1), at
-        if last is not None:
-            tokens = min(BURST, tokens + (now_ms - last) / 1000)
-        return min(int(tokens) + self.extra, self.cap)
-
-    def learn(self, asked: int, answered: int) -> None:
-        if not asked:
-            return
-        if answered == asked:
-            self.extra = min(self.extra * 2, MAX_ANSWERS_A_ROUND)
-            self.cap = min(self.cap * 2, MAX_ANSWERS_A_ROUND)
-        else:
-            self.extra = 0
-            self.cap = max(1, answered)
 
 
 class MediaSurvey:
@@ -223,7 +186,6 @@ class MediaSurvey:
                 target.ports[port] = PortState(port)
         source = context.network.route_to(targets[0]).source_address if targets else None
         self.own = (source,) if source else ()
-        self.budgets: dict[str, _Budget] = {}
         self.started_ms = context.network.now_ms()
         self._control_turn = 0
         self._recorded = False
@@ -325,13 +287,34 @@ class MediaSurvey:
             if any(state.local_failure for state in target.ports.values()):
                 continue
             reach = max(target.in_range_reach(), target.control_reach())
-            ports = (self.context.profile.signalling.port, *self.context.profile.controls.tcp_ports)
+            ports = self._tcp_ports()
             work.extend(
                 self._tcp_control(target, ports[ttl % len(ports)], ttl)
                 for ttl in range(max(1, reach), min(MAX_TTL, reach + 9) + 1)
             )
-        if work:
-            await asyncio.gather(*work)
+        if not work:
+            return
+        await asyncio.gather(*work)
+        # A port that is filtered itself leaves every other hop unseen: those are asked by the port that got farthest.
+        gaps: list[Coroutine[Any, Any, bool]] = []
+        for target in self.targets:
+            hops = target.hops()
+            if target.tcp_probes and hops:
+                missing = [ttl for ttl in range(2, max(hops)) if ttl not in hops]
+                gaps.extend(self._tcp_control(target, self._passing_tcp_port(target), ttl) for ttl in missing)
+        await asyncio.gather(*gaps)
+
+    def _tcp_ports(self) -> tuple[int, ...]:
+        return (self.context.profile.signalling.port, *self.context.profile.controls.tcp_ports)
+
+    def _passing_tcp_port(self, target: TargetState) -> int:
+        """The port whose SYNs got farthest towards `target`."""
+        ports = self._tcp_ports()
+        reach = dict.fromkeys(reversed(ports), 0)
+        for port, ttl, icmp, _ in target.tcp_probes:
+            if icmp is not None and icmp.type == 11:
+                reach[port] = max(reach.get(port, 0), ttl)
+        return max(reach, key=lambda port: reach[port])
 
     async def _tcp_control(self, target: TargetState, port: int, ttl: int) -> bool:
         result = await self.context.network.tcp_connect(
@@ -431,8 +414,9 @@ class MediaSurvey:
                 else:
                     asked.setdefault(hops[ttl], []).extend(probe for _, probe in pairs)
         by_tcp = [group for group in groups if group.by_tcp]
-        port = self.context.profile.controls.tcp_ports[0]
-        tcp_answers = asyncio.gather(*(self._tcp_control(group.target, port, group.ttl) for group in by_tcp))
+        tcp_answers = asyncio.gather(
+            *(self._tcp_control(group.target, self._passing_tcp_port(group.target), group.ttl) for group in by_tcp)
+        )
         await self.prober.settle(everything)
         for group, answered in zip(by_tcp, await tcp_answers, strict=True):
             self._count_contrasts(group.target, group.ttl, group.pairs, answered)
@@ -440,7 +424,7 @@ class MediaSurvey:
             if group.control is not None:
                 self._count_contrasts(group.target, group.ttl, group.pairs, group.control.expired)
         for router, probes in asked.items():
-            self.budgets[router].learn(len(probes), sum(probe.answered for probe in probes))
+            self.context.answers.learn(router, len(probes), sum(probe.answered for probe in probes))
         return not everything or any(not probe.answered for probe in everything)
 
     def _plan(
@@ -462,23 +446,13 @@ class MediaSurvey:
         fresh = [s for s in states if s not in suspects]
         for ttl in usable:
             router = hops[ttl]
-            budget = self.budgets.setdefault(router, _Budget())
-            room = budget.room(self._answers_of(router), now) - len(asked.get(router, ()))
+            room = self.context.answers.room(router, now) - len(asked.get(router, ()))
             # A port that was missed at a hop is asked again there or farther: nearer hops cannot clear it.
             able = [s for s in fresh if ttl >= self._farthest_miss(target, s)]
             batch = able[: max(room, 0)]
             if batch:
                 fresh = [s for s in fresh if s not in batch]
                 yield ttl, batch, False
-
-    def _answers_of(self, router: str) -> list[float]:
-        """When this router answered, in order (ms): what its budget was spent on."""
-        times = []
-        for target in self.targets:
-            for probe in target.udp_probes():
-                if probe.icmp is not None and probe.icmp.address == router:
-                    times.append(probe.sent_ms)
-        return sorted(times)
 
     @staticmethod
     def _unexplained(target: TargetState, state: PortState) -> int:
@@ -535,11 +509,21 @@ class MediaSurvey:
         return state.contrasts_beyond(reached[0] if reached else 0) >= self._needed_contrasts(target)
 
     def _passes(self, target: TargetState, state: PortState) -> bool:
+        """Seen behind the customer's edge, and past the hop where blocked ports stop: before it, all look alike."""
         if state.target_answered:
             return True
         outside = self.outside_ttl(target)
         reached = state.reached
-        return reached is not None and outside is not None and reached[0] >= outside and not state.rejected
+        if reached is None or outside is None or state.rejected:
+            return False
+        return reached[0] >= outside and reached[0] > self._block_ttl(target)
+
+    def _block_ttl(self, target: TargetState) -> int:
+        """The farthest hop that blocked ports were seen at, or that rejected them; 0 for no block."""
+        blocked = [state for state in target.ports.values() if self._blocked(target, state)]
+        seen = [state.reached[0] for state in blocked if state.reached]
+        senders = {probe.icmp.address for state in blocked if (probe := state.rejected) and probe.icmp}
+        return max([0, *seen, *(ttl for ttl, address in target.hops().items() if address in senders)])
 
     async def _bracket_blocks(self) -> None:
         """Follow a blocked port to where it stops, and bisect between each passing and blocked neighbour."""
@@ -622,9 +606,7 @@ class MediaSurvey:
             return True, 0
         if self._passes(target, state):
             return False, 0
-        blocked_reach = max(
-            (s.reached[0] for s in target.ports.values() if s.reached and self._blocked(target, s)), default=0
-        )
+        blocked_reach = self._block_ttl(target)
         outside = self.outside_ttl(target) or 1
         usable = [ttl for ttl in sorted(target.hops(), reverse=True) if ttl > blocked_reach and ttl >= outside]
         if not usable:

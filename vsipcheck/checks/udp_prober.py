@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
+from vsipcheck.checks.answer_budget import AnswerBudget
 from vsipcheck.model import Failure, Icmp
 from vsipcheck.net import Datagram, IcmpError, Network, UdpSocket
 from vsipcheck.wire import rtp
@@ -19,8 +21,7 @@ BURST = 32
 BURST_GAP_S = 0.004
 
 
-@dataclass(slots=True)
-class Probe:
+class Probe(msgspec.Struct):
     """One datagram and what came back for it. `ttl` None: the system's default."""
 
     number: int
@@ -51,16 +52,19 @@ class Probe:
         )
 
 
-@dataclass(slots=True)
-class _Outstanding:
-    by_number: dict[int, Probe] = field(default_factory=dict)
-    by_port: dict[tuple[str, int], list[Probe]] = field(default_factory=dict)
+class _Outstanding(msgspec.Struct):
+    by_number: dict[int, Probe] = {}
+    by_port: dict[tuple[str, int], list[Probe]] = {}
 
 
 class UdpProber:
-    """Sends RTP silence (odd ports: RTCP) and matches ICMP errors to probes: by the quoted mark, else by the port."""
+    """Sends RTP silence (odd ports: RTCP) and matches ICMP errors to probes: by the quoted mark, else by the port.
 
-    def __init__(self, network: Network, socket: UdpSocket, ssrc: int) -> None:
+    What a router answers is written down in `answers`.
+    """
+
+    def __init__(self, network: Network, socket: UdpSocket, ssrc: int, answers: AnswerBudget | None = None) -> None:
+        self._answers = answers
         self._network = network
         self._socket = socket
         self._ssrc = ssrc
@@ -100,11 +104,13 @@ class UdpProber:
             probes.append(self.send(target, port, ttl))
         return probes
 
-    async def settle(self, probes: Sequence[Probe], limit_s: float = MAX_ROUND_S) -> None:
-        """Wait until all of `probes` are answered, or nothing has come for three round trips."""
+    async def settle(
+        self, probes: Sequence[Probe], limit_s: float = MAX_ROUND_S, enough: Callable[[], bool] | None = None
+    ) -> None:
+        """Wait until all of `probes` are answered, `enough` says so, or nothing has come for three round trips."""
         waiting_for = [probe for probe in probes if probe.local_failure is None]
         started = self._network.now_ms()
-        while any(not probe.answered for probe in waiting_for):
+        while any(not probe.answered for probe in waiting_for) and not (enough is not None and enough()):
             now = self._network.now_ms()
             quiet_s = max(3 * self._max_rtt_ms / 1000, MIN_QUIET_S) if self._max_rtt_ms else FIRST_ANSWER_S
             last = max(self._last_answer_ms, started)
@@ -134,6 +140,8 @@ class UdpProber:
             return
         probe.icmp = event.icmp
         probe.failure = event.failure
+        if self._answers is not None and event.icmp.address is not None:
+            self._answers.answered(event.icmp.address, probe.sent_ms)
         self._stamp(probe, event.at_ms)
 
     def _take_datagram(self, event: Datagram) -> None:
