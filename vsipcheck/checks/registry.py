@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks import dns, media, nat, sip
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from vsipcheck.checks.base import Check
 
-CHECKS: dict[str, Check] = {check.name: check for check in (dns.CHECK, sip.CHECK, media.CHECK, nat.CHECK)}
+_NAMES = ("dns", "sip", "media", "nat")
+
+
+class Registry(Mapping[str, Check]):
+    """Name -> check, each loaded when it is first asked for: they take longer to load than Python takes to start.
+
+    A check is the constant CHECK of the module of its name.
+    """
+
+    def __getitem__(self, name: str) -> Check:
+        if name not in _NAMES:
+            raise KeyError(name)
+        check: Check = import_module(f"vsipcheck.checks.{name}").CHECK
+        return check
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+CHECKS: Mapping[str, Check] = Registry()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(slots=True)
-class _State:
+class _State(msgspec.Struct):
     done: int
     total: int
     what: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -90,6 +91,9 @@ async def _measure(
 ) -> Report:
     from vsipcheck.runner import run
 
+    if not gc.isenabled():  # since the process began: see __main__
+        gc.freeze()
+        gc.enable()
     stop = asyncio.Event()
     signals.measuring(stop)
     try:
