@@ -404,7 +404,8 @@ def _compare(server: _Server) -> list[_Sign]:
             sign(
                 "received_missing",
                 f"without rport the answers have no received=, not even where we write {_shown(nobody.host)} into Via "
-                "and RFC 3261 §18.2.1 demands it",
+                "and RFC 3261 §18.2.1 demands it; with rport they have it",
+                by_nat=False,
             )
         return signs
     if there == mine:
