@@ -11,7 +11,7 @@ _vsipcheck() {
     fi
     for ((index = 1; index < COMP_CWORD; index++)); do
         case ${COMP_WORDS[index]} in
-            --account-sid | --connections | --deadline | --expect-ip | --format | --fqdn | --media | --options | --output | --port | --ports | --primary | --profile | --rate | --resolver | --seed | --source | --timeout | -o)
+            --account-sid | --connections | --deadline | --expect-ip | --format | --fqdn | --lifetime-max | --media | --options | --output | --port | --ports | --primary | --profile | --rate | --resolver | --seed | --source | --timeout | -o)
                 [[ ${COMP_WORDS[index + 1]} == "=" ]] && ((index++))
                 ((index++))
                 continue
@@ -32,7 +32,7 @@ _vsipcheck() {
         --fqdn | --primary)
             words='pstn.in2.exotel.com pstn.in4.exotel.com'
             ;;
-        --account-sid | --connections | --deadline | --expect-ip | --media | --options | --port | --ports | --rate | --resolver | --seed | --source | --timeout)
+        --account-sid | --connections | --deadline | --expect-ip | --lifetime-max | --media | --options | --port | --ports | --rate | --resolver | --seed | --source | --timeout)
             :
             ;;
         --format)
@@ -47,9 +47,9 @@ _vsipcheck() {
                     '') words='--version --help -h' ;;
                     'all') words='--profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
                     'dns') words='--profile --fqdn -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
-                    'sip') words='--profile --fqdn --port --primary --account-sid --options --connections -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'sip') words='--profile --fqdn --port --primary --account-sid --options --connections --size -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
                     'media') words='--profile --media --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
-                    'nat') words='--profile --fqdn --port --media --expect-ip -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'nat') words='--profile --fqdn --port --media --expect-ip --pcp-map --lifetime --lifetime-max -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
                     'demo') words='--list --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
                     'schema') words='--help -h' ;;
                     'completion') words='--help -h' ;;
@@ -64,7 +64,7 @@ _vsipcheck() {
                         words='all dns sip media nat demo schema completion profile'
                         ;;
                     'demo')
-                        words='healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg dns-nxdomain dns-hijack dns-dead-resolver dns-servfail cgnat cgnat-on-interface double-nat port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
+                        words='healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg sip-alg-repaired dns-nxdomain dns-hijack dns-dead-resolver dns-servfail cgnat cgnat-on-interface double-nat port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
                         ;;
                     'completion')
                         words='bash zsh fish'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -821,7 +820,7 @@ def test_echo_answers(answer: HttpReply, failure: Failure | None) -> None:
 
 def test_silent_echo_is_a_fact() -> None:
     facts = recorded(FakeNatNetwork(), stun_servers=())
-    seen = only(facts, AddressSeen)
+    seen = only(facts, AddressSeen, method="https_echo")
     assert {fact.failure for fact in seen} == {Failure.CONNECT_TIMEOUT}
     assert not only(facts, Hop)
 
@@ -925,19 +924,19 @@ def test_retransmitted_request_has_no_round_trip_time(monkeypatch: pytest.Monkey
 
     server = PROFILE.stun_servers[0]
     network = FakeNatNetwork(names=NAMES, stun={SERVERS[server.host]: second_time})
-    (fact,) = only(recorded(network, echo_services=(), stun_servers=(server,)), AddressSeen)
+    (fact,) = only(recorded(network, echo_services=(), stun_servers=(server,)), AddressSeen, method="stun")
     assert (fact.failure, fact.address, fact.rtt_ms) == (None, PUBLIC, None)
     assert asked[0] == asked[1]
 
 
 def test_unresolved_stun_server_is_a_failed_helper() -> None:
-    seen = only(recorded(FakeNatNetwork(), echo_services=()), AddressSeen)
+    seen = only(recorded(FakeNatNetwork(), echo_services=()), AddressSeen, method="stun")
     assert {fact.failure for fact in seen} == {Failure.NXDOMAIN}
 
 
 def test_denied_send_is_told() -> None:
     network = FakeNatNetwork(names=NAMES, stun=dict.fromkeys(SERVERS.values(), keeps_ports), denied=True)
-    seen = only(recorded(network, echo_services=()), AddressSeen)
+    seen = only(recorded(network, echo_services=()), AddressSeen, method="stun")
     assert {fact.failure for fact in seen} == {Failure.LOCAL_DENIED}
 
 
@@ -947,7 +946,7 @@ def test_differing_ports_are_asked_again_out_of_another_socket() -> None:
 
     servers = {server: symmetric(n) for n, server in enumerate(SERVERS.values())}
     network = FakeNatNetwork(names=NAMES, stun=servers)
-    seen = only(recorded(network, echo_services=()), AddressSeen)
+    seen = only(recorded(network, echo_services=()), AddressSeen, method="stun")
     assert len({fact.local_port for fact in seen}) == 2
     assert len(seen) == 2 * len(SERVERS)
 
@@ -1070,7 +1069,7 @@ def test_source_option_is_the_trunks_source() -> None:
 
 def test_no_network_at_all() -> None:
     network = FakeNatNetwork(
-        source=None, echo=dict.fromkeys(URLS, dataclasses.replace(reply(), failure=Failure.NO_ROUTE))
+        source=None, echo=dict.fromkeys(URLS, msgspec.structs.replace(reply(), failure=Failure.NO_ROUTE))
     )
     facts = recorded(network)
     assert {route.failure for route in only(facts, Route)} == {Failure.NO_ROUTE}

@@ -13,7 +13,7 @@ from enum import Enum
 
 from vsipcheck.checks.base import Facts, fact_ids
 from vsipcheck.checks.paths import TIME_EXCEEDED
-from vsipcheck.checks.public_address import is_ipv4
+from vsipcheck.checks.public_address import is_ipv4, trunk_sources
 from vsipcheck.checks.zones import name_hop
 from vsipcheck.model import Confidence, Hop, Note
 from vsipcheck.wire.ip import AddressClass, classify
@@ -108,6 +108,16 @@ def locate(facts: Facts, public: str) -> Location:
         )
     carriers = {ttl: address for ttl, address in expired.items() if is_shared(address)}
     refusing = [address for address in refusers if is_shared(address)]
+    if is_shared(expired.get(1, "")) and not any(is_shared(source) for source in trunk_sources(facts)):
+        return Location(
+            Place.BEYOND,
+            "shared_space_inside",
+            f"{public} lives past {name_hop(1, expired)}, in 100.64.0.0/10 although this host's own line is not: "
+            "clouds, clusters and overlays use that space inside too, so that this alone shows no carrier-grade NAT.",
+            Confidence.POSSIBLE,
+            ids,
+            reached,
+        )
     if carriers or refusing:
         where = name_hop(max(carriers), expired) if carriers else refusing[0]
         certain = reached is not None and bool(carriers)
@@ -244,6 +254,16 @@ def _other_hops(facts: Facts, expired: dict[int, str], last: int) -> list[Hop]:
         if all(hop.address == expired.get(hop.ttl, hop.address) for hop in hops if hop.ttl <= last)
         for hop in hops
     ]
+
+
+def routers_towards(facts: Facts, public: str) -> list[tuple[int, str]]:
+    """(ttl, address) of the routers that forward packets for `public`, nearest first."""
+    return sorted(
+        (hop.ttl, hop.address)
+        for hop in facts.of(Hop)
+        if hop.series == "udp_public" and hop.target == public and hop.address and hop.address != public
+        if _is_time_exceeded(hop)
+    )
 
 
 def _is_time_exceeded(hop: Hop) -> bool:

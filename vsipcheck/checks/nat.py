@@ -26,17 +26,25 @@ counts.
   that differs again, out of another socket, depends on the destination. TCP connections have a local port each: a
   change can be seen, a dependence on the destination cannot.
 - An address that was the same yesterday is not static.
+- The gateway's own word about its WAN address (NAT-PMP, UPnP) is direct: 100.64.0.0/10 there is a carrier's NAT in
+  front of it, RFC 1918 another NAT of whoever, the public address none. Nothing (0.0.0.0), as many say behind a
+  carrier's NAT, supports what else was seen and is no more. Only a probe that a router forwards can contradict it: some
+  daemons tell what a STUN server told them. A second line has another WAN address: then it is asked where the trunk's
+  one lives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from vsipcheck.checks.address_location import Location, Place, join_words, locate
+from vsipcheck.checks.address_location import Location, Place, join_words, locate, routers_towards
 from vsipcheck.checks.base import Check, Facts, fact_ids
+from vsipcheck.checks.gateway import GatewayAddress, gateway_address
+from vsipcheck.checks.nat_behaviour import BEHAVIOUR, MAPPING, judge_behaviour
+from vsipcheck.checks.nat_lifetime import LIFETIME, judge_lifetime
 from vsipcheck.checks.nat_measure import measure
 from vsipcheck.checks.public_address import (
     SIP_RECEIVED,
@@ -67,7 +75,7 @@ PUBLIC_ADDRESS = "nat.public_address"
 CGNAT = "nat.cgnat"
 PORT_MASKING = "nat.port_masking"
 STATIC_ADDRESS = "nat.static_address"
-FINDINGS = (PUBLIC_ADDRESS, CGNAT, PORT_MASKING, STATIC_ADDRESS)
+FINDINGS = (PUBLIC_ADDRESS, CGNAT, PORT_MASKING, STATIC_ADDRESS, BEHAVIOUR, LIFETIME)
 
 # Our own: fewer runs, or a shorter time, say nothing about tomorrow.
 MIN_PAST_RUNS = 3
@@ -98,7 +106,7 @@ class _Verdict:
 
 
 def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
-    """The four findings about NAT, in the guide's order."""
+    """The findings about NAT: the guide's four in its order, then the behaviour, and lifetimes where asked for."""
     if settings.family is Family.IPV6:
         nothing = _Verdict(Status.SKIP, "ipv4_not_asked", "Told about IPv4 only, and this run was to use IPv6.")
         return [_finding(id_, nothing, profile) for id_ in FINDINGS]
@@ -110,7 +118,13 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
         PORT_MASKING: _judge_port_masking(view, cgnat),
         STATIC_ADDRESS: _judge_static_address(view),
     }
-    return [_finding(id_, verdict, profile) for id_, verdict in verdicts.items()]
+    findings = [_finding(id_, verdict, profile) for id_, verdict in verdicts.items()]
+    domain, _ = _whose_nat(cgnat)
+    return [
+        *findings,
+        judge_behaviour(facts, settings, domain),
+        judge_lifetime(facts, profile, settings, domain),
+    ]
 
 
 def _finding(id_: str, verdict: _Verdict, profile: Profile) -> Finding:
@@ -152,6 +166,11 @@ class _View:
         self.trunk_address = trunk_address(facts)
         self.routes = [route for route in facts.of(Route) if route.source_address in self.sources]
         self.ended_early = facts.error_of("nat") in ("deadline", "interrupted")
+
+    @property
+    def helper_answers(self) -> list[AddressSeen]:
+        """What echo services and STUN servers gave, failures included."""
+        return [fact for fact in self.facts.of(AddressSeen, "nat") if fact.method in ("https_echo", "stun")]
 
     @property
     def sighting_ids(self) -> tuple[str, ...]:
@@ -313,7 +332,7 @@ def _only_on_interface(view: _View, profile: Profile, ids: tuple[str, ...], meas
 
 
 def _address_unknown(view: _View, ids: tuple[str, ...], measures: tuple[Measure, ...]) -> _Verdict:
-    failed = [fact for fact in view.facts.of(AddressSeen, "nat") if fact.failure is not None]
+    failed = [fact for fact in view.helper_answers if fact.failure is not None]
     untold = [told for told in addresses_from_sip(view.facts) if not told.trusted]
     expected = view.settings.expect_ip
     if view.sightings:
@@ -327,7 +346,7 @@ def _address_unknown(view: _View, ids: tuple[str, ...], measures: tuple[Measure,
             said = "That is" if address == expected else "That is not"
             summary += f" {said} {expected}, which was handed in."
         reason = "one_method_only"
-    elif not view.sources and not any(fact.failure is None for fact in view.facts.of(AddressSeen, "nat")):
+    elif not view.sources and not any(fact.failure is None for fact in view.helper_answers):
         summary, reason = (
             "This host has no IPv4 route towards the trunk, and nobody told its public address.",
             "no_route",
@@ -388,10 +407,131 @@ def _judge_cgnat(view: _View) -> _Verdict:
             facts=ids,
             confidence=Confidence.PROVEN if view.addresses else Confidence.POSSIBLE,
         )
+    gateway = gateway_address(view.facts)
+    verdict = _judge_translated(view, public, gateway, ids)
+    told = (*gateway.facts, *verdict.facts) if gateway is not None else verdict.facts
+    return replace(verdict, summary=f"{verdict.summary}{_chain(view, gateway, public)}", facts=told)
+
+
+def _judge_translated(
+    view: _View, public: str | None, gateway: GatewayAddress | None, ids: tuple[str, ...]
+) -> _Verdict:
+    """Something translates: whose it is, by what the gateway says of itself and where the public address lives."""
+    wan = gateway.address if gateway is not None else None
+    space = classify(wan) if wan is not None else None
+    if gateway is not None and wan is not None and view.addresses:
+        if space is AddressClass.SHARED:
+            return _wan_in_shared_space(view, gateway, wan, public, ids)
+        if space is AddressClass.PRIVATE:
+            return _wan_is_private(view, gateway, wan, public, ids)
     if public is None:
+        if gateway is not None and wan is not None and view.addresses == (wan,):
+            return _Verdict(
+                Status.PASS,
+                "wan_is_public_address",
+                f"{wan} is your gateway's own WAN address, as it says itself by {gateway.told_by} and one helper "
+                "outside confirms: no carrier-grade NAT.",
+                facts=ids,
+                confidence=Confidence.LIKELY,
+            )
         return _unconfirmed_address(view, ids)
     location = locate(view.facts, public)
-    return _verdict_on_place(view, public, location, ids)
+    verdict = _verdict_on_place(view, public, location, ids)
+    if gateway is None or gateway.contradicts:
+        return verdict
+    if wan == public:
+        said = f"{public} is your gateway's own WAN address, as it says itself by {gateway.told_by}"
+        if location.place is Place.UNSETTLED:
+            return _Verdict(
+                Status.PASS,
+                "wan_is_public_address",
+                f"{said}: no carrier-grade NAT.",
+                facts=(*location.facts, *ids),
+                confidence=Confidence.PROVEN,
+            )
+        if location.place is Place.GATEWAY:
+            return replace(verdict, confidence=Confidence.PROVEN)
+        # A router that would forward the packet does not hold the address, whatever its daemon has heard.
+        return replace(
+            verdict,
+            summary=f"{verdict.summary} Your gateway says by {gateway.told_by} that the address is its own, which "
+            "routers behind it contradict: it may have that from a STUN server.",
+        )
+    if gateway.unnamed:
+        if location.place in (Place.BEYOND, Place.CARRIER_NEXT) and verdict.confidence is Confidence.POSSIBLE:
+            # Two that are independent: the probes, and a router that has no address to tell.
+            return replace(verdict, confidence=Confidence.LIKELY)
+        return verdict
+    if wan is not None and location.place is Place.UNSETTLED and space is AddressClass.GLOBAL:
+        return _Verdict(
+            Status.WARN,
+            "wan_differs",
+            f"Your gateway's WAN address is {wan}, as it says itself by {gateway.told_by}, but the trunk is reached "
+            f"under {public}: a second line of that router, a pool of addresses, or another NAT behind it.",
+            facts=(*location.facts, *ids),
+            confidence=Confidence.POSSIBLE,
+            remedy="Let the trunk leave by the line whose address was handed in; if that router has one line only: "
+            f"{_ASK_FOR_PUBLIC[0].lower()}{_ASK_FOR_PUBLIC[1:]}",
+            settle_by=f"Look up all WAN addresses on the status page of {gateway.gateway}: if {public} is one, nothing "
+            "else translates.",
+        )
+    return verdict
+
+
+def _wan_in_shared_space(
+    view: _View, gateway: GatewayAddress, wan: str, public: str | None, ids: tuple[str, ...]
+) -> _Verdict:
+    outside = public or join_words(view.addresses)
+    return _Verdict(
+        Status.FAIL,
+        "wan_in_shared_space",
+        f"Your gateway's own WAN address is {wan}, as it says itself by {gateway.told_by}: that is in 100.64.0.0/10, "
+        f"the space between a carrier-grade NAT and its customers (RFC 6598), while the outside sees {outside}.",
+        facts=ids,
+        domain=FaultDomain.ISP,
+        confidence=Confidence.PROVEN,
+        remedy=_ASK_FOR_PUBLIC,
+    )
+
+
+def _wan_is_private(
+    view: _View, gateway: GatewayAddress, wan: str, public: str | None, ids: tuple[str, ...]
+) -> _Verdict:
+    outside = public or join_words(view.addresses)
+    location = locate(view.facts, public) if public is not None else None
+    if location is not None and location.place is Place.CARRIER:
+        return _verdict_on_place(view, outside, location, ids)
+    beyond = location.facts if location is not None else ()
+    return _Verdict(
+        Status.WARN,
+        "wan_is_private",
+        f"Two NATs stand one behind the other: your gateway's own WAN address is {wan} (RFC 1918), as it says itself "
+        f"by {gateway.told_by}, while the outside sees {outside}.",
+        facts=(*beyond, *ids),
+        confidence=Confidence.PROVEN,
+        remedy=f"If the outer router is yours, put one of the two into bridge mode, or let the outer one forward the "
+        f"trunk's ports to {wan}; if it is your ISP's: {_ASK_FOR_PUBLIC[0].lower()}{_ASK_FOR_PUBLIC[1:]}",
+        settle_by=f"Find the router that {gateway.gateway} is connected to: in your rooms it is a second one of your "
+        "own, otherwise your ISP translates in RFC 1918 space.",
+    )
+
+
+def _chain(view: _View, gateway: GatewayAddress | None, public: str | None) -> str:
+    """Each step from this host to the address that the outside sees, as far as it is known."""
+    outside = public or (view.addresses[0] if len(view.addresses) == 1 else None)
+    if view.source is None or outside is None:
+        return ""
+    routes = {route.gateway for route in view.routes if route.gateway}
+    steps = [f"{view.source} (this host)"]
+    if gateway is not None:
+        wan = f"WAN {gateway.address} by {gateway.told_by}" if gateway.address else "names no WAN address"
+        if gateway.contradicts:
+            wan = f"contradicts itself by {gateway.told_by}"
+        steps.append(f"{gateway.gateway} (gateway, {wan})")
+    elif len(routes) == 1:
+        steps.append(f"{routes.pop()} (gateway)")
+    steps += [f"{address} (hop {ttl})" for ttl, address in routers_towards(view.facts, outside) if ttl > 1]
+    return f" Chain: {' -> '.join(steps)} -> {outside} (seen outside)."
 
 
 def _source_in_shared_space(view: _View, source: str, public: str, ids: tuple[str, ...]) -> _Verdict:
@@ -573,6 +713,8 @@ def _judge_port_masking(view: _View, cgnat: _Verdict) -> _Verdict:
     measures = (
         Measure(name="udp_destinations", value=udp.destinations, unit="count"),
         Measure(name="tcp_destinations", value=tcp_destinations, unit="count"),
+        *_kept_measures("udp", _udp_ports(view)),
+        *_kept_measures("tcp", [(told.local_port or 0, told.port or 0) for told in tcp]),
     )
     ids = (*(fact.id for one in rounds for fact in one.answers), *(told.fact_id for told in tcp))
     domain, confidence = _whose_nat(cgnat)
@@ -643,6 +785,27 @@ def _judge_port_masking(view: _View, cgnat: _Verdict) -> _Verdict:
             measures=measures,
         )
     return _masking_unknown(view, udp, tcp_destinations, ids, measures)
+
+
+def _udp_ports(view: _View) -> list[tuple[int, int]]:
+    """(local, mapped) of every local UDP port that somebody outside saw, once each."""
+    seen: dict[int, int] = {}
+    for fact in view.facts.of(AddressSeen, "nat"):
+        usable = fact.method in ("stun", MAPPING) and fact.failure is None and is_public_ipv4(fact.address)
+        if usable and fact.local_port and fact.port:
+            seen.setdefault(fact.local_port, fact.port)
+    return list(seen.items())
+
+
+def _kept_measures(protocol: str, ports: Sequence[tuple[int, int]]) -> tuple[Measure, ...]:
+    """How many of the ports kept their number, and how many their parity (RFC 4787 §4.2.1, §4.2.2)."""
+    kept = sum(local == mapped for local, mapped in ports) if ports else None
+    parity = sum(local % 2 == mapped % 2 for local, mapped in ports) if ports else None
+    return (
+        Measure(name=f"{protocol}_ports_seen", value=len(ports), unit="count"),
+        Measure(name=f"{protocol}_ports_kept", value=kept, unit="count"),
+        Measure(name=f"{protocol}_parity_kept", value=parity, unit="count"),
+    )
 
 
 def _masking_unknown(

@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Collection
 
 from vsipcheck.checks.base import Context, Facts, Recorder
+from vsipcheck.checks.gateway import GatewayQuestions
+from vsipcheck.checks.nat_behaviour import NatBehaviour
+from vsipcheck.checks.nat_lifetime import NatLifetime
 from vsipcheck.checks.public_address import SIP_RECEIVED, is_ipv4, is_public_ipv4, sightings
 from vsipcheck.checks.public_probe import SSRC, PublicProbe
 from vsipcheck.checks.stun_mapping import StunMapping
@@ -23,8 +26,10 @@ from vsipcheck.model import (
     Interface,
     Note,
     Route,
+    StunServer,
 )
 from vsipcheck.net import HttpReply
+from vsipcheck.wire import stun
 from vsipcheck.wire.text import escape, sanitise
 
 ECHO_MAX_BYTES = 1024
@@ -39,9 +44,10 @@ MAX_PUBLIC_ADDRESSES = 2
 
 
 async def measure(context: Context, record: Recorder) -> None:
-    """Record interfaces, routes, echo and STUN answers, and TTL-limited probes towards our public address. IPv4 only.
+    """Record interfaces, routes, what the gateway says of itself, echo and STUN answers, TTL-limited probes towards our
+    public address, and how the NAT maps and filters. IPv4 only.
 
-    Takes at most the time-out of one exchange and `AFTERTHOUGHT_S`.
+    Takes at most the time-out of one exchange and `AFTERTHOUGHT_S`; with `lifetime`, the longest idle time on top.
     """
     settings = context.settings
     if settings.family is Family.IPV6:
@@ -50,6 +56,8 @@ async def measure(context: Context, record: Recorder) -> None:
     all_left_s = _countdown(context, settings.timeout_s + AFTERTHOUGHT_S)
     source = _record_host(context, record)
     seen = _Views(context.network.now_ms)
+    behaviour = NatBehaviour(context, record, source, all_left_s)
+    lifetime = NatLifetime(context, record) if settings.lifetime else None
     total, done = len(context.profile.echo_services) + len(context.profile.stun_servers) + 1, 0
 
     def tick(what: str) -> None:
@@ -62,15 +70,27 @@ async def measure(context: Context, record: Recorder) -> None:
             seen.add(fact.address)
         tick(fact.source)
 
+    def take_message(server: StunServer, address: str, message: stun.StunMessage, rtt_ms: float | None) -> None:
+        offered = behaviour.offer(server, address, message, rtt_ms)
+        if lifetime is not None and offered.other is not None:
+            lifetime.offer(offered)
+
     context.progress("nat", 0, total, "asking who sees us")
     async with asyncio.TaskGroup() as probing:
         probing.create_task(_probe_public_addresses(context, record, seen, source, all_left_s))
+        probing.create_task(GatewayQuestions(context, record, left_s).measure())
+        probing.create_task(behaviour.measure())
+        if lifetime is not None:
+            probing.create_task(lifetime.measure())
         async with asyncio.TaskGroup() as asking:
             for service in context.profile.echo_services:
                 asking.create_task(_ask_echo(context, record, service, left_s(), take))
-            asking.create_task(StunMapping(context, record, source, left_s, take).measure())
+            asking.create_task(StunMapping(context, record, source, left_s, take, take_message).measure())
             asking.create_task(_listen_to_sip(context, seen, left_s()))
         seen.finish()
+        behaviour.finish()
+        if lifetime is not None:
+            lifetime.finish()
     context.progress("nat", total, total, "where the public address lives")
 
 
@@ -192,7 +212,7 @@ async def _probe_public_addresses(
                 if isinstance(socket, Failure):
                     record.add(Note(topic="public_probes", text=f"no UDP socket for probes: {socket}"))
                     return
-                prober = UdpProber(network, socket, SSRC)
+                prober = UdpProber(network, socket, SSRC, context.answers)
                 probe = PublicProbe(context, record, prober, socket.local[1], left_s)
             await probe.probe(public)
     finally:

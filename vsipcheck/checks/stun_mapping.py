@@ -33,6 +33,7 @@ class Transaction:
     id: bytes = field(default_factory=lambda: secrets.token_bytes(12))
     sent_ms: list[float] = field(default_factory=list)
     mapped: Mapped | None = None
+    message: stun.StunMessage | None = None
     rtt_ms: float | None = None
     failure: Failure | None = None
     detail: str | None = None
@@ -45,6 +46,8 @@ class Transaction:
         # Bytes that carry another transaction id, or none, are somebody else's: the answer may still come.
         if self.failure in (Failure.MISMATCH, Failure.MALFORMED):
             return
+        if self.mapped is not None:
+            self.message = stun.decode(event.data)
         if len(self.sent_ms) == 1:  # of a retransmitted request it is not known which copy was answered
             self.rtt_ms = max(event.at_ms - self.sent_ms[0], 0.0)
         self.settled.set()
@@ -103,6 +106,8 @@ class StunMapping:
     source: str | None
     left_s: Callable[[], float]
     on_answer: Callable[[AddressSeen], None]
+    # Told of every answer as it came, for what else a server may offer.
+    on_message: Callable[[StunServer, str, stun.StunMessage, float | None], None] | None = None
 
     async def measure(self) -> None:
         """Ask all servers of the profile out of one socket; if ports differ, the same ones once more out of another.
@@ -168,6 +173,8 @@ class StunMapping:
             except TimeoutError:
                 if left_s() <= 0:
                     break
+        if transaction.message is not None and transaction.mapped is not None and self.on_message is not None:
+            self.on_message(server, address, transaction.message, transaction.rtt_ms)
         failure = transaction.failure
         if transaction.mapped is None and failure is None:
             failure = Failure.NO_ANSWER

@@ -97,7 +97,7 @@ def media(request: Request) -> int:
 
 
 @app.command()
-@accepts(*SIGNALLING, "port", "media", "expect_ip", *COMMON)
+@accepts(*SIGNALLING, "port", "media", "expect_ip", "pcp_map", "lifetime", "lifetime_max", *COMMON)
 def nat(request: Request) -> int:
     """Find the trunk's public address, and what NATs do to it."""
     from vsipcheck.cli.run import run_checks

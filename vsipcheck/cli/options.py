@@ -84,7 +84,7 @@ class Request:
             "--deadline",
             metavar="SECONDS",
             show_default=False,
-            help="How long the run may take.  [default: 30.0, and the time of a sweep on top]",
+            help="How long the run may take.  [default: 30.0, and the time of a sweep or of --lifetime on top]",
         ),
     ] = None
 
@@ -103,6 +103,27 @@ class Request:
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws the sampled ports.")] = 0
     sweep: Annotated[bool, typer.Option("--sweep", help="Send to every media port of every address.")] = False
     rate: Annotated[int, typer.Option("--rate", metavar="N", help="Packets a second of a sweep.")] = 1000
+
+    pcp_map: Annotated[
+        bool,
+        typer.Option(
+            "--pcp-map",
+            help="Ask the router for its address by PCP too, which takes a port mapping: one of a second, removed at "
+            "once. Nothing else of this command changes anything on a router.",
+        ),
+    ] = False
+    lifetime: Annotated[
+        bool,
+        typer.Option(
+            "--lifetime",
+            help="Measure how long the NAT keeps idle UDP bindings and TCP connections; takes as long as the longest "
+            "idle time.",
+        ),
+    ] = False
+    lifetime_max: Annotated[
+        float,
+        typer.Option("--lifetime-max", metavar="SECONDS", help="The longest idle time that --lifetime tries."),
+    ] = 180.0
 
     # What the exit code makes of it.
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail.")] = False

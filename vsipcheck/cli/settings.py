@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from vsipcheck.cli.options import Request, UsageError
 from vsipcheck.model import Family, Profile, Settings
@@ -16,13 +17,15 @@ MAX_OPTIONS = 100
 MAX_CONNECTIONS = 20
 MAX_PORTS = 1000
 MAX_RATE = 100_000
+MAX_LIFETIME_S = 3600.0
+# What the questions after the longest idle time take, and what goes before them.
+LIFETIME_MARGIN_S = 10.0
 
 _DEADLINE_S = Settings(checks=()).deadline_s
 _PREFIX = re.compile(r"([a-z][a-z0-9_-]+):(.*)", re.DOTALL)  # two characters at least: `c:\report` is a file
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """One place that the report goes to. `path` is None for stdout."""
 
     format: str
@@ -38,6 +41,7 @@ def settings_for(request: Request, profile: Profile) -> Settings:
     _counted("--connections", request.connections, MAX_CONNECTIONS)
     _counted("--ports", request.ports, MAX_PORTS)
     _counted("--rate", request.rate, MAX_RATE)
+    _in_range("--lifetime-max", request.lifetime_max, MAX_LIFETIME_S)
     if not 0 <= request.seed < 2**63:  # the report's readers may have 64-bit integers only
         raise UsageError(f"--seed: expected a number from 0 to {2**63 - 1}, found {request.seed}")
     if request.ipv4 and request.ipv6:
@@ -60,6 +64,9 @@ def settings_for(request: Request, profile: Profile) -> Settings:
         seed=request.seed,
         sweep=request.sweep,
         rate=request.rate,
+        pcp_map=request.pcp_map,
+        lifetime=request.lifetime,
+        lifetime_max_s=request.lifetime_max,
         strict=request.strict,
         allow_unknown=request.allow_unknown,
     )
@@ -109,7 +116,8 @@ def _deadline_s(request: Request, profile: Profile) -> float:
     if request.deadline is not None:
         return request.deadline
     sweeping_s = sweep_packets(profile) / request.rate if request.sweep else 0.0
-    return min(_DEADLINE_S + sweeping_s, MAX_DEADLINE_S)
+    idle_s = request.lifetime_max + LIFETIME_MARGIN_S if request.lifetime else 0.0
+    return min(_DEADLINE_S + sweeping_s + idle_s, MAX_DEADLINE_S)
 
 
 def _source(text: str | None, family: Family) -> str | None:

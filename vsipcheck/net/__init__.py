@@ -6,15 +6,15 @@ can do to us: failures are data (`Failure`). Times are milliseconds; `at_ms` val
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Protocol
+
+import msgspec
 
 from vsipcheck.model import Failure, Family, Icmp, Traffic
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(msgspec.Struct, frozen=True):
     """What this platform shows an ordinary user."""
 
     icmp_errors: bool  # ICMP errors about UDP, with their sender (Linux: IP_RECVERR)
@@ -23,15 +23,13 @@ class Capabilities:
     why_not: str | None = None  # one sentence, where something is missing
 
 
-@dataclass(frozen=True, slots=True)
-class Nameserver:
+class Nameserver(msgspec.Struct, frozen=True):
     address: str
     port: int
     source: str  # "resolv.conf", "--resolver"
 
 
-@dataclass(frozen=True, slots=True)
-class SystemLookup:
+class SystemLookup(msgspec.Struct, frozen=True):
     """What getaddrinfo says: /etc/hosts, search order and all. `failure` is None only with addresses."""
 
     addresses: tuple[str, ...]
@@ -40,8 +38,7 @@ class SystemLookup:
     canonical_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DnsReply:
+class DnsReply(msgspec.Struct, frozen=True):
     """One DNS exchange: the accepted answer's bytes, or a failure. `ignored` counts datagrams that were not it."""
 
     data: bytes | None
@@ -52,8 +49,7 @@ class DnsReply:
     local_address: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """What one read of a stream gave: bytes, or its end (`closed`), or a failure (RESET; NO_ANSWER on time-out)."""
 
     data: bytes
@@ -85,8 +81,7 @@ class Stream(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class TcpConnect:
+class TcpConnect(msgspec.Struct, frozen=True):
     """One connection attempt: a stream, or why not. `rtt_ms` is SYN to SYN-ACK, or to the RST or ICMP that answered."""
 
     stream: Stream | None
@@ -99,8 +94,7 @@ class TcpConnect:
     waited_ms: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(msgspec.Struct, frozen=True):
     """A UDP datagram that reached us."""
 
     data: bytes
@@ -109,8 +103,7 @@ class Datagram:
     at_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class IcmpError:
+class IcmpError(msgspec.Struct, frozen=True):
     """An ICMP error about a datagram of ours: the destination it was sent to, and as much of it as was quoted."""
 
     icmp: Icmp
@@ -137,9 +130,8 @@ class UdpSocket(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """One HTTPS GET: status and body (capped), or a failure."""
+class HttpReply(msgspec.Struct, frozen=True):
+    """One HTTP exchange: status and body (capped), or a failure."""
 
     status: int | None
     body: bytes
@@ -150,16 +142,14 @@ class HttpReply:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InterfaceAddress:
+class InterfaceAddress(msgspec.Struct, frozen=True):
     name: str
     address: str
     netmask: str | None
     is_loopback: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RouteChoice:
+class RouteChoice(msgspec.Struct, frozen=True):
     """The source address that the kernel picks towards a destination."""
 
     source_address: str | None
@@ -168,8 +158,7 @@ class RouteChoice:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SweepEvent:
+class SweepEvent(msgspec.Struct, frozen=True):
     """An answer to one datagram of a sweep, by index into its (address, port) list."""
 
     index: int
@@ -177,14 +166,13 @@ class SweepEvent:
     icmp: Icmp | None
 
 
-@dataclass(slots=True)
-class SweepResult:
+class SweepResult(msgspec.Struct):
     """What a paced burst gave. Indices that appear in neither list were silent."""
 
     sent: int = 0
     duration_ms: float = 0.0
-    events: list[SweepEvent] = field(default_factory=list)
-    local_failures: list[tuple[int, Failure]] = field(default_factory=list)
+    events: list[SweepEvent] = []
+    local_failures: list[tuple[int, Failure]] = []
     unattributed: int = 0  # ICMP errors that matched no datagram of ours
     stopped: bool = False  # the caller's stop flag ended it
 
@@ -237,6 +225,20 @@ class Network(Protocol):
         self, url: str, *, timeout_s: float, max_bytes: int, source: str | None = None, family: Family = Family.IPV4
     ) -> HttpReply:
         """Verified TLS, no redirects, no proxies, at most `max_bytes` of body (more: TOO_LARGE)."""
+        ...
+
+    async def http_exchange(
+        self,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        max_bytes: int,
+        source: str | None = None,
+    ) -> HttpReply:
+        """A GET, or a POST of `body`, over plain HTTP from a literal IPv4 address. No redirects, no proxies, at most
+        `max_bytes` of body (more: TOO_LARGE)."""
         ...
 
     async def sweep(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from vsipcheck.model import Failure, Family, Traffic
@@ -155,6 +155,24 @@ class HostNetwork:
         if not isinstance(self._https, http.HttpsClient):
             self._https = http.HttpsClient(self.resolve_system, self.now_ms, self._meter)
         return await self._https.get(url, timeout_s=timeout_s, max_bytes=max_bytes, source=source, family=family)
+
+    async def http_exchange(
+        self,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        max_bytes: int,
+        source: str | None = None,
+    ) -> HttpReply:
+        from vsipcheck.net import http
+
+        if not isinstance(self._https, http.HttpsClient):
+            self._https = http.HttpsClient(self.resolve_system, self.now_ms, self._meter)
+        return await self._https.exchange(
+            url, body=body, headers=headers or {}, timeout_s=timeout_s, max_bytes=max_bytes, source=source
+        )
 
     async def sweep(
         self,

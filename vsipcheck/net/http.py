@@ -1,4 +1,7 @@
-"""One HTTPS GET by httpx: verified TLS, no proxy, no redirect, a capped body, from an address we resolved ourselves."""
+"""One exchange by httpx: no proxy, no redirect, a capped body, from an address we resolved ourselves.
+
+HTTPS is verified; plain HTTP is for the routers of the customer's own network.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import contextlib
 import importlib
 import os
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from vsipcheck import VERSION
@@ -87,6 +90,39 @@ class HttpsClient:
                 break
         return reply
 
+    async def exchange(
+        self,
+        url: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        max_bytes: int,
+        source: str | None,
+    ) -> HttpReply:
+        """The same over plain HTTP, from a literal IPv4 address: what a router in the customer's own network speaks."""
+        deadline_ms = self._now_ms() + timeout_s * 1000
+        try:
+            async with asyncio.timeout(max(0.0, timeout_s)) as deadline:
+                context = await self._context()
+        except TimeoutError as error:
+            failure = Failure.LOCAL_ERROR if deadline.expired() else from_exception(error)
+            return _failed(failure, "loading the HTTP library took too long")
+        except OSError as error:  # a certificate store that cannot be read
+            return _failed(from_exception(error), f"certificate store: {type(error).__name__}")
+        import httpx
+
+        try:
+            parsed = httpx.URL(url)
+            host = parsed.raw_host.decode("ascii")
+        except (httpx.InvalidURL, TypeError, ValueError) as error:
+            return _failed(Failure.LOCAL_ERROR, type(error).__name__)
+        if parsed.scheme != "http" or ":" in host or socket_family(host) is None or not 0 < (parsed.port or 80) < 65536:
+            return _failed(Failure.LOCAL_ERROR, "not an http URL with a literal IPv4 address")
+        left_s = (deadline_ms - self._now_ms()) / 1000
+        fetch = _Fetch(self._now_ms, self._meter, host, parsed.port or 80, max_bytes)
+        return await fetch.run(parsed, host, context, source, left_s, left_s, body=body, extra_headers=headers)
+
     async def _context(self) -> ssl.SSLContext:
         if self._loading is None or self._loading.cancelled():
             self._loading = in_daemon_thread(_load, "load TLS")
@@ -116,8 +152,18 @@ class _Fetch:
         self._sent: tuple[int, int] | None = None
 
     async def run(
-        self, url: httpx.URL, host: str, context: ssl.SSLContext, source: str | None, timeout_s: float, connect_s: float
+        self,
+        url: httpx.URL,
+        host: str,
+        context: ssl.SSLContext,
+        source: str | None,
+        timeout_s: float,
+        connect_s: float,
+        *,
+        body: bytes | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> HttpReply:
+        """A GET, or a POST where there is a `body`."""
         import httpx
 
         if source is not None and socket_family(source) != socket_family(self._address):
@@ -130,11 +176,13 @@ class _Fetch:
             # A compressed body could unfold to any size.
             "Accept-Encoding": "identity",
             "Connection": "close",
+            **(extra_headers or {}),
         }
         request = httpx.Request(
-            "GET",
+            "GET" if body is None else "POST",
             url.copy_with(host=self._address),
             headers=headers,
+            content=body,
             extensions={
                 "sni_hostname": host,
                 "trace": self._trace,
