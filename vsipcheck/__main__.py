@@ -18,7 +18,9 @@ def main() -> int:
         gc.disable()
         from vsipcheck.cli.app import main as run_command_line
 
-        return run_command_line(sys.argv[1:])
+        exit_code = run_command_line(sys.argv[1:])
+        gc.freeze()  # what is still there ends with the process; looking through it again takes as long
+        return exit_code
     except KeyboardInterrupt:
         return 130
 

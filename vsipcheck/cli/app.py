@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: typer reads the annotations as they are.
 
 import sys
+from copy import copy
 from functools import partial
 from typing import Annotated, Literal
 
@@ -187,7 +188,7 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> Action:
     """What was asked for, to be done once typer is out of the way: it has its own ideas about exceptions and exits."""
-    command = get_command(app)
+    command = get_command(_app_for(arguments))
     if not arguments:
         return partial(_tell_help, command.get_help(command.make_context("vsipcheck", [], resilient_parsing=True)))
     try:
@@ -203,6 +204,20 @@ def _parse(arguments: list[str]) -> Action:
     except TyperException as error:
         raise UsageError(_explained(error)) from None
     return action
+
+
+def _app_for(arguments: list[str]) -> typer.Typer:
+    """With only the command that is asked for, if it is known: building all takes a third of what Python takes to start."""
+    asked = [
+        info
+        for info in app.registered_commands
+        if [info.name or getattr(info.callback, "__name__", None)] == arguments[:1]
+    ]
+    if not asked:
+        return app
+    alone = copy(app)
+    alone.registered_commands, alone.registered_groups = asked, []
+    return alone
 
 
 def _tell_help(text: str) -> int:

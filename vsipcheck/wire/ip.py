@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
 
@@ -40,8 +41,7 @@ class AddressClass(StrEnum):
     RESERVED = "reserved"
 
 
-@dataclass(frozen=True, slots=True)
-class AddressBlock:
+class AddressBlock(NamedTuple):
     """A row of the table: the prefix, what it is for, its name in the registry, and the RFC that says so."""
 
     prefix: str
@@ -113,11 +113,12 @@ ADDRESS_BLOCKS: tuple[AddressBlock, ...] = (
     AddressBlock("ff00::/8", _C.MULTICAST, "Multicast", "RFC 4291 §2.7"),
 )
 
-_BY_LENGTH = sorted(
-    ((ipaddress.ip_network(block.prefix), block) for block in ADDRESS_BLOCKS),
-    key=lambda row: row[0].prefixlen,
-    reverse=True,
-)
+
+@cache
+def _by_length() -> list[tuple[IPv4Network | IPv6Network, AddressBlock]]:
+    rows = ((ipaddress.ip_network(block.prefix), block) for block in ADDRESS_BLOCKS)
+    return sorted(rows, key=lambda row: row[0].prefixlen, reverse=True)
+
 
 # RFC 6052 §2.2: the prefix lengths there are.
 _NAT64_PREFIX_LENGTHS = (96, 64, 56, 48, 40, 32)
@@ -130,7 +131,7 @@ _NAT64_CLASSES = frozenset((_C.GLOBAL, _C.NAT64_WELL_KNOWN, _C.NAT64_LOCAL, _C.U
 def address_block(address: str) -> AddressBlock:
     """The innermost row of the table that holds the address. Raises WireError if it is no IP address."""
     parsed = _parse_address(address)
-    return next(block for network, block in _BY_LENGTH if parsed in network)
+    return next(block for network, block in _by_length() if parsed in network)
 
 
 def classify(address: str) -> AddressClass:
