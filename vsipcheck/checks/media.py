@@ -26,9 +26,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from vsipcheck.checks.base import Check, Context, Facts, Recorder, fact_ids
 from vsipcheck.checks.media_survey import MediaSurvey
-from vsipcheck.checks.paths import TIME_EXCEEDED, blame_icmp, known_hops, own_addresses, reach_of
+from vsipcheck.checks.paths import TIME_EXCEEDED, Blame, blame_icmp, known_hops, own_addresses, reach_of
 from vsipcheck.checks.udp_prober import UdpProber
-from vsipcheck.checks.zones import first_hop_outside, name_hop, place_between
+from vsipcheck.checks.zones import Place, first_hop_outside, name_hop, place_between
 from vsipcheck.model import (
     AddressSeen,
     Confidence,
@@ -76,7 +76,7 @@ async def measure(context: Context, record: Recorder) -> None:
             for address in addresses:
                 record.add(_unsent(profile, address, socket))
             continue
-        prober = UdpProber(network, socket, ssrc=0x76730000 | (settings.seed & 0xFFFF))
+        prober = UdpProber(network, socket, 0x76730000 | (settings.seed & 0xFFFF), context.answers)
         try:
             survey = MediaSurvey(context, record, prober, addresses)
             if network.capabilities.ttl_probes:
@@ -238,7 +238,11 @@ class _View:
         )
 
     def rejected(self, span: PortSpan) -> bool:
-        return span.outcome == "icmp" and not self.from_target(span)
+        """Somebody on the way said so. Port-unreachable from nobody knows whom may be the target's own: no data."""
+        if span.outcome != "icmp" or self.from_target(span):
+            return False
+        known = span.icmp is not None and span.icmp.address is not None
+        return known or span.failure is not Failure.PORT_UNREACHABLE
 
     def dropped(self, span: PortSpan) -> bool:
         """Silent beside enough answered controls."""
@@ -258,6 +262,30 @@ class _View:
         if self.blocked(span) or span.reached_ttl is None or self.outside is None:
             return False
         return span.reached_ttl >= self.outside and not span.unanswered
+
+    def passed_beyond(self, ttl: int) -> Callable[[PortSpan], bool]:
+        """Whether a port was seen farther than hop `ttl`: what was only followed up to a block says nothing of it."""
+        return lambda span: self.passed(span) and (self.from_target(span) or (span.reached_ttl or 0) > ttl)
+
+    def hops_with(self, sender: str | None, floor: int) -> dict[int, str]:
+        """The known hops, and `sender` of an ICMP error about in-range ports at its place if no hop has it.
+
+        A router whose answers went into rejections never says time-exceeded. It is behind `floor`, the last hop that
+        the rejected ports were seen at: at the first unseen one, where there is one before the farthest.
+        """
+        if sender is None or sender in self.hops.values() or sender == self.target:
+            return self.hops
+        farthest = max(self.in_range_reach, self.control_reach)
+        ttl = next((t for t in range(floor + 1, farthest) if t not in self.hops), None)
+        return self.hops if ttl is None else {**self.hops, ttl: sender}
+
+    def distance_of(self, sender: str | None, floor: int) -> int:
+        """The TTL of the router that sent an ICMP error about in-range ports: behind all that is known, if unseen."""
+        hops = self.hops_with(sender, floor)
+        seen = next((ttl for ttl, address in sorted(hops.items()) if address == sender), None)
+        if seen is None and any(route.gateway == sender for route in self.facts.of(Route)):
+            return 1
+        return seen if seen is not None else max([floor, *hops]) + 1
 
 
 def _egress(facts: Facts, profile: Profile, settings: Settings, target: str) -> Finding:
@@ -317,16 +345,27 @@ def _measures(view: _View) -> tuple[Measure, ...]:
     )
 
 
-def _extent(view: _View, guilty: Sequence[PortSpan], is_guilty: Callable[[PortSpan], bool], profile: Profile) -> str:
+def _extent(
+    view: _View,
+    guilty: Sequence[PortSpan],
+    is_guilty: Callable[[PortSpan], bool],
+    passes: Callable[[PortSpan], bool],
+    profile: Profile,
+) -> str:
     """Which ports: `UDP 10000-40000`, or the spans with their boundaries as far as they are known."""
-    media = profile.media
-    if len(guilty) == len(view.fine) or not any(view.passed(s) for s in view.fine):
-        return f"UDP {media.first_port}-{media.last_port}"
-    return "; ".join(_spans_in_words(view, is_guilty))
+    if len(guilty) == len(view.fine):
+        return _range(profile)
+    if not any(passes(s) for s in view.fine):
+        sampled = [s for s in guilty if s.method == "sample"]
+        seen = f" (seen at {len(sampled)} of {len(view.sample)} sampled ports)"
+        return _range(profile) + (seen if len(sampled) < len(view.sample) else "")
+    return "; ".join(_spans_in_words(view, is_guilty, passes))
 
 
-def _spans_in_words(view: _View, is_guilty: Callable[[PortSpan], bool]) -> Iterator[str]:
-    known = [(s, is_guilty(s)) for s in view.fine if is_guilty(s) or view.passed(s)]
+def _spans_in_words(
+    view: _View, is_guilty: Callable[[PortSpan], bool], passes: Callable[[PortSpan], bool]
+) -> Iterator[str]:
+    known = [(s, is_guilty(s)) for s in view.fine if is_guilty(s) or passes(s)]
     runs = [(guilty, [s for s, _ in run]) for guilty, run in itertools.groupby(known, key=lambda pair: pair[1])]
     for position, (guilty, run) in enumerate(runs):
         if not guilty:
@@ -351,7 +390,7 @@ def _locally_denied(view: _View, profile: Profile) -> Finding | None:
     failure = guilty[0].failure
     whole = not any(view.passed(s) or view.dropped(s) for s in view.fine)
     if failures <= {Failure.LOCAL_DENIED}:
-        ports = _extent(view, guilty, lambda s: s.outcome == "local", profile)
+        ports = _extent(view, guilty, lambda s: s.outcome == "local", view.passed, profile)
         return _finding(
             view.target,
             Status.FAIL,
@@ -389,11 +428,13 @@ def _rejected(view: _View, profile: Profile) -> Finding | None:
     icmp = guilty[0].icmp
     assert icmp is not None
     failure = guilty[0].failure
-    blame = blame_icmp(view.facts, icmp, view.target)
+    floor = max(s.reached_ttl or 0 for s in guilty)
+    blame = blame_icmp(view.facts, icmp, view.target, view.hops_with(icmp.address, floor))
     fine = [s for s in guilty if s.method != "sweep"]
-    part = any(view.passed(s) for s in view.fine)
+    passes = view.passed_beyond(max(floor, view.distance_of(icmp.address, floor)))
+    part = any(passes(s) for s in view.fine)
     if fine:
-        ports = _extent(view, fine, view.rejected, profile)
+        ports = _extent(view, fine, view.rejected, passes, profile)
     else:
         ports = "; ".join(f"UDP {s.first_port}-{s.last_port}" for s in guilty[:6])
     name = failure.value if failure is not None else "icmp"
@@ -423,9 +464,14 @@ def _dropped(view: _View, profile: Profile) -> Finding | None:
         nearest = min(guilty, key=lambda s: s.stopped_ttl or 0)
         reached, beyond = nearest.reached_ttl or 0, nearest.stopped_ttl or 0
     place = place_between(reached, beyond, view.hops, view.target, view.own)
-    part = any(view.passed(s) for s in view.fine)
-    ports = _extent(view, guilty, view.dropped, profile)
+    passes = view.passed_beyond(beyond - 1)
+    part = any(passes(s) for s in view.fine)
+    ports = _extent(view, guilty, view.dropped, passes, profile)
     witness = "Other ports" if part else "Controls"
+    rejecter = _rejecter_between(view, reached, beyond)
+    if rejecter is not None:
+        sender, about, blame = rejecter
+        place = Place(blame.domain, Confidence.LIKELY, place.where, blame.settle_by)
     who = {
         FaultDomain.LOCAL_NETWORK: f"Allow outgoing {_range(profile)} to {view.target} in your firewall or router",
         FaultDomain.ISP: f"Ask your ISP to let {_range(profile)} to {view.target} through",
@@ -434,12 +480,16 @@ def _dropped(view: _View, profile: Profile) -> Finding | None:
         place.domain,
         f"Allow outgoing {_range(profile)} to {view.target} in your router; if it already does, ask the ISP behind it",
     )
+    also = ""
+    if rejecter is not None:
+        also = f" {sender}, which is there, rejects UDP to {about} and says so only so many times a second."
+        who = f"Allow {_range(profile)} to {view.target} on {sender}, which rejects it to {about}"
     return _finding(
         view.target,
         Status.FAIL,
         "part_blocked" if part else "blocked",
         f"{ports} to {view.target} is dropped {place.where}. {witness} to the same address, sent at the same moment, "
-        f"get to {name_hop(max(view.control_reach, view.in_range_reach), view.hops)}.",
+        f"get to {name_hop(max(view.control_reach, view.in_range_reach), view.hops)}.{also}",
         failure=Failure.NO_ANSWER,
         fault_domain=place.domain,
         confidence=place.confidence,
@@ -448,6 +498,23 @@ def _dropped(view: _View, profile: Profile) -> Finding | None:
         facts=view.ids(guilty),
         measures=_measures(view),
     )
+
+
+def _rejecter_between(view: _View, reached: int, beyond: int) -> tuple[str, str, Blame] | None:
+    """A router in that gap that rejects in-range ports to another media address: (its address, the other, its blame).
+
+    Routers limit ICMP errors, so that of one rule for several addresses only some are told.
+    """
+    for span in view.facts.of(PortSpan, "media"):
+        if span.target == view.target or span.outcome != "icmp" or span.icmp is None:
+            continue
+        sender = span.icmp.address
+        if sender in (None, span.target):
+            continue
+        if reached <= view.distance_of(sender, reached) < beyond:
+            hops = view.hops_with(sender, reached)
+            return str(sender), span.target, blame_icmp(view.facts, span.icmp, view.target, hops)
+    return None
 
 
 def _passing(view: _View, profile: Profile) -> Finding:
@@ -467,6 +534,15 @@ def _passing(view: _View, profile: Profile) -> Finding:
                 "no_hop_answers",
                 f"no router on the way to {target} answers, so silence tells nothing of UDP",
                 view,
+            )
+        if view.outside is not None and view.control_reach >= view.outside:
+            return _unknown(
+                target,
+                "too_few_contrasts",
+                f"controls to {target} get to {name_hop(view.control_reach, view.hops)}, and no in-range port was seen "
+                "that far; but controls were answered too seldom at the same moment to call that a block",
+                view,
+                "run it again, or use more time: --deadline",
             )
         return _unknown(
             target,

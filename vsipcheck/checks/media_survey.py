@@ -413,6 +413,13 @@ class MediaSurvey:
                     self._add_control(groups[-1], everything)
                 else:
                     asked.setdefault(hops[ttl], []).extend(probe for _, probe in pairs)
+        await self._settle_groups(groups, everything)
+        for router, probes in asked.items():
+            self.context.answers.learn(router, len(probes), sum(probe.answered for probe in probes))
+        return not everything or any(not probe.answered for probe in everything)
+
+    async def _settle_groups(self, groups: Sequence[_Group], everything: Sequence[Probe]) -> None:
+        """Wait for all answers, SYNs included, and count the misses beside an answered control."""
         by_tcp = [group for group in groups if group.by_tcp]
         tcp_answers = asyncio.gather(
             *(self._tcp_control(group.target, self._passing_tcp_port(group.target), group.ttl) for group in by_tcp)
@@ -423,9 +430,6 @@ class MediaSurvey:
         for group in groups:
             if group.control is not None:
                 self._count_contrasts(group.target, group.ttl, group.pairs, group.control.expired)
-        for router, probes in asked.items():
-            self.context.answers.learn(router, len(probes), sum(probe.answered for probe in probes))
-        return not everything or any(not probe.answered for probe in everything)
 
     def _plan(
         self, target: TargetState, states: Sequence[PortState], turn: int, asked: Mapping[str, Sequence[Probe]]
@@ -521,9 +525,14 @@ class MediaSurvey:
     def _block_ttl(self, target: TargetState) -> int:
         """The farthest hop that blocked ports were seen at, or that rejected them; 0 for no block."""
         blocked = [state for state in target.ports.values() if self._blocked(target, state)]
-        seen = [state.reached[0] for state in blocked if state.reached]
+        seen = max((state.reached[0] for state in blocked if state.reached), default=0)
+        hops = target.hops()
         senders = {probe.icmp.address for state in blocked if (probe := state.rejected) and probe.icmp}
-        return max([0, *seen, *(ttl for ttl, address in target.hops().items() if address in senders)])
+        if senders - set(hops.values()) - {None}:
+            # A router whose answers went into rejections is at an unseen hop: in a gap, or behind all others.
+            farthest = max(hops, default=0)
+            return next((ttl for ttl in range(farthest - 1, seen, -1) if ttl not in hops), farthest + 1)
+        return max([seen, *(ttl for ttl, address in hops.items() if address in senders)])
 
     async def _bracket_blocks(self) -> None:
         """Follow a blocked port to where it stops, and bisect between each passing and blocked neighbour."""
@@ -557,14 +566,11 @@ class MediaSurvey:
                 return
             if turn:
                 await asyncio.sleep(DRY_GAP_S)
-            asked = []
-            for ttl in between:
-                probe = self._probe(target, chosen, ttl)
-                asked.append((ttl, probe, self._passing_control(target, ttl)))
-            await self.prober.settle([p for _, probe, control in asked for p in (probe, control) if p is not None])
-            for ttl, probe, control in asked:
-                answered = control is not None and control.expired
-                self._count_contrasts(target, ttl, [(chosen, probe)], answered)
+            groups = [_Group(target, ttl, [(chosen, self._probe(target, chosen, ttl))]) for ttl in between]
+            everything = [probe for group in groups for _, probe in group.pairs]
+            for group in groups:
+                self._add_control(group, everything)
+            await self._settle_groups(groups, everything)
 
     def _shared_hops(self, target: TargetState) -> dict[int, str]:
         """The hops of `target`; the first ones, up to the customer's edge, also as other targets' probes saw them."""
