@@ -82,19 +82,19 @@ def test_wrong_ids_questions_and_noise_are_passed_over(network: HostNetwork) -> 
 
 def test_only_wrong_answers_are_a_mismatch(network: HostNetwork) -> None:
     reply, queries = asyncio.run(over_udp(network, lambda _: [answer(number=1)], timeout_s=0.3))
-    assert (reply.data, reply.failure, reply.ignored, queries) == (None, Failure.MISMATCH, 2, 2)
+    assert (reply.data, reply.failure, reply.ignored, queries) == (None, Failure.MISMATCH, 4, 4)
 
 
-def test_a_lost_query_is_sent_once_more_and_its_time_counts_from_the_first(network: HostNetwork) -> None:
+def test_a_lost_query_is_sent_again_and_its_time_counts_from_the_first(network: HostNetwork) -> None:
     reply, queries = asyncio.run(over_udp(network, lambda number: [answer()] if number == 2 else [], timeout_s=0.3))
     assert (reply.data, queries) == (answer(), 2)
     assert reply.rtt_ms is not None
-    assert reply.rtt_ms >= 95
+    assert reply.rtt_ms >= 55
 
 
 def test_silence_is_a_dns_timeout(network: HostNetwork) -> None:
     reply, queries = asyncio.run(over_udp(network, lambda _: [], timeout_s=0.3))
-    assert (reply.data, reply.rtt_ms, reply.failure, reply.ignored, queries) == (None, None, Failure.DNS_TIMEOUT, 0, 2)
+    assert (reply.data, reply.rtt_ms, reply.failure, reply.ignored, queries) == (None, None, Failure.DNS_TIMEOUT, 0, 4)
 
 
 def test_a_truncated_answer_is_an_answer(network: HostNetwork) -> None:
@@ -120,7 +120,7 @@ def test_answers_from_another_port_are_not_the_servers(network: HostNetwork) -> 
         return reply
 
     reply = asyncio.run(spoofed())
-    assert (reply.failure, reply.ignored) == (Failure.MISMATCH, 2)
+    assert (reply.failure, reply.ignored) == (Failure.MISMATCH, 4)
 
 
 def test_no_server_at_the_port_is_told_at_once(network: HostNetwork) -> None:

@@ -13,8 +13,9 @@ from vsipcheck.net.addresses import is_linux, socket_family, source_towards, wit
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 DNS_PORT = 53
-# The share of the time-out after which an unanswered UDP query is sent once more.
-RESEND_AFTER = 1 / 3
+# The shares of the time-out after which an unanswered UDP query is sent once more: on a line that loses every third
+# exchange, one nameserver in sixty still seems dead, instead of one in nine.
+RESEND_AFTER = (0.2, 0.4, 0.6)
 # Datagrams that are not the answer: after this many, somebody floods us and no time is lost on more.
 MAX_IGNORED = 1000
 _LENGTH = struct.Struct("!H")
@@ -42,20 +43,20 @@ async def exchange_udp(
     ignored = 0
     began_ms = now_ms()
     deadline_ms = began_ms + timeout_s * 1000
-    resend_ms: float | None = began_ms + timeout_s * 1000 * RESEND_AFTER
+    resends_ms = [began_ms + timeout_s * 1000 * share for share in RESEND_AFTER]
     failure = sock.send(query, server, port)
     if failure is not None:
         return DnsReply(None, None, failure, local_address=local_address)
     while ignored < MAX_IGNORED:
         now = now_ms()
-        if resend_ms is not None and now >= resend_ms:
-            resend_ms = None
+        if resends_ms and now >= resends_ms[0]:
+            del resends_ms[0]
             failure = sock.send(query, server, port)
             if failure is not None:
                 return DnsReply(None, None, failure, ignored=ignored, local_address=local_address)
         if now >= deadline_ms:
             break
-        until_ms = deadline_ms if resend_ms is None else min(resend_ms, deadline_ms)
+        until_ms = min([*resends_ms[:1], deadline_ms])
         for arrival in await sock.receive((until_ms - now) / 1000):
             if (arrival.address, arrival.port) != (wanted, port):
                 ignored += 1
