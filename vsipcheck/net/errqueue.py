@@ -27,6 +27,8 @@ _ORIGIN_ICMP6 = 3
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _TIMESPECS = {16: struct.Struct("@qq"), 8: struct.Struct("@ii")}
 _ANCILLARY_BYTES = 256
+_ERRORS = ((socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR))
+_MAX_KNOWN = 1024
 
 
 class QueuedError(msgspec.Struct, frozen=True, gc=False):
@@ -91,9 +93,37 @@ def read_error(sock: socket.socket, own: Container[str]) -> QueuedError | bool:
     except OSError:
         return False
     for level, kind, data in ancillary:
-        if (level, kind) in ((socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)):
+        if (level, kind) in _ERRORS:
             return _queued(quoted, data, destination, stamp_of(ancillary), own)
     return True
+
+
+class RepeatedErrors:
+    """Reads errors of which many are alike: what a control message says is worked out once for all that are equal."""
+
+    def __init__(self, own: Container[str]) -> None:
+        self._own = own
+        self._known: dict[tuple[bytes, str], Icmp] = {}
+
+    def read(self, sock: socket.socket) -> tuple[Icmp, str, int] | bool:
+        """The next ICMP error and the (address, port) it is about; True and False as `read_error` has them."""
+        try:
+            _quoted, ancillary, _flags, destination = sock.recvmsg(1, _ANCILLARY_BYTES, MSG_ERRQUEUE)
+        except OSError:
+            return False
+        for level, kind, data in ancillary:
+            if (level, kind) in _ERRORS:
+                key = (data, destination[0] if destination else "")
+                icmp = self._known.get(key)
+                if icmp is None:
+                    queued = _queued(b"", data, destination, None, self._own)
+                    if not isinstance(queued, QueuedError):
+                        return queued
+                    if len(self._known) >= _MAX_KNOWN:  # a router that makes up senders
+                        self._known.clear()
+                    icmp = self._known[key] = queued.icmp
+                return icmp, key[1], destination[1]
+        return True
 
 
 def _queued(

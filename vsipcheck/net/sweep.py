@@ -56,11 +56,13 @@ class Sweep:
         self._progress = progress
         self._stop = stop
         self._meter = meter
-        self._own = own
+        self._errors = errqueue.RepeatedErrors(own)
+        self._error_pending = False  # going by the last send
         self._result = SweepResult()
         self._sockets: dict[socket.AddressFamily, socket.socket | Failure] = {}
         self._books: dict[str, _Book] = {}
         self._seen = bytearray(len(targets))
+        self._outstanding = len(targets)
         self._icmp: dict[Icmp, tuple[Icmp, Failure]] = {}
 
     def run(self) -> SweepResult:
@@ -114,13 +116,14 @@ class Sweep:
             book = self._books[address] = _Book(self._socket_for(address))
         sock = book.sock
         if isinstance(sock, Failure) or not 0 < port < 65536:
-            failure = sock if isinstance(sock, Failure) else Failure.LOCAL_ERROR
-            self._result.local_failures.append((index, failure))
+            self._fail(index, sock if isinstance(sock, Failure) else Failure.LOCAL_ERROR)
             return
         data = self._payload(port)
         destination = (address, port) if book.plain else socket_address(address, port)
         # Before the send, because on a short path the answer is there before it returns.
         book.sent(port, index)
+        if self._error_pending:  # reading it now costs less than a send that fails
+            self._error_pending = self._drain_errors(sock, 1) == 1
         previous: int | None = None
         for _ in range(_MAX_SEND_ATTEMPTS):
             try:
@@ -132,6 +135,7 @@ class Sweep:
                 # A pending ICMP error makes the next send raise without sending; EPERM is none of these.
                 if error.errno != errno.EPERM:
                     drained = self._drain_errors(sock)
+                    self._error_pending = drained > 0
                     if drained or previous != error.errno:
                         previous = None if drained else error.errno
                         continue
@@ -142,13 +146,17 @@ class Sweep:
                     six=sock.family == socket.AF_INET6,
                     nothing_sent=is_linux(),
                 )
-                self._result.local_failures.append((index, failure))
+                self._fail(index, failure)
                 return
             self._result.sent += 1
             book.packets += 1
             book.payload_bytes += len(data)
             return
-        self._result.local_failures.append((index, Failure.LOCAL_ERROR))
+        self._fail(index, Failure.LOCAL_ERROR)
+
+    def _fail(self, index: int, failure: Failure) -> None:
+        self._result.local_failures.append((index, failure))
+        self._outstanding -= 1
 
     def _socket_for(self, address: str) -> socket.socket | Failure:
         family = socket_family(address)
@@ -169,9 +177,9 @@ class Sweep:
         return opened
 
     def _listen(self) -> None:
-        """Wait for late answers."""
+        """Wait for late answers, unless every datagram has one."""
         until = time.monotonic() + self._drain_s
-        while not self._result.stopped and time.monotonic() < until:
+        while self._outstanding and not self._result.stopped and time.monotonic() < until:
             self._drain()
             if self._stop():
                 self._result.stopped = True
@@ -196,32 +204,32 @@ class Sweep:
                 else:
                     self._note_datagram(*endpoint(sender))
 
-    def _drain_errors(self, sock: socket.socket) -> int:
+    def _drain_errors(self, sock: socket.socket, limit: int = _DRAIN_LIMIT) -> int:
         count = 0
-        while count < _DRAIN_LIMIT:
-            queued = errqueue.read_error(sock, self._own)
+        while count < limit:
+            queued = self._errors.read(sock)
             if queued is False:
                 break
             count += 1
-            if isinstance(queued, errqueue.QueuedError):
-                self._note_icmp(queued)
+            if queued is not True:
+                self._note_icmp(*queued)
         return count
 
-    def _note_icmp(self, queued: errqueue.QueuedError) -> None:
+    def _note_icmp(self, icmp: Icmp, address: str, port: int) -> None:
         # The kernel has read the destination from the quoted headers, which every router must return: no mark in the
         # payload is needed, and routers that quote only 8 bytes are attributed as well.
-        book = self._books.get(queued.address)
-        index = -1 if book is None else book.index_of(queued.port)
+        book = self._books.get(address)
+        index = -1 if book is None else book.index_of(port)
         if index < 0:
             self._result.unattributed += 1
             return
         if self._seen[index] & _SEEN_ICMP:
             return
-        self._seen[index] |= _SEEN_ICMP
+        self._note_seen(index, _SEEN_ICMP)
         # One Icmp object for all answers alike: a sweep can have a hundred thousand.
-        known = self._icmp.get(queued.icmp)
+        known = self._icmp.get(icmp)
         if known is None:
-            known = self._icmp[queued.icmp] = (queued.icmp, from_icmp(queued.icmp))
+            known = self._icmp[icmp] = (icmp, from_icmp(icmp))
         self._result.events.append(SweepEvent(index, known[1], known[0]))
 
     def _note_datagram(self, address: str, port: int) -> None:
@@ -230,8 +238,13 @@ class Sweep:
         index = -1 if book is None else book.index_of(port)
         if index < 0 or self._seen[index] & _SEEN_DATAGRAM:
             return
-        self._seen[index] |= _SEEN_DATAGRAM
+        self._note_seen(index, _SEEN_DATAGRAM)
         self._result.events.append(SweepEvent(index, None, None))
+
+    def _note_seen(self, index: int, what: int) -> None:
+        if not self._seen[index]:
+            self._outstanding -= 1
+        self._seen[index] |= what
 
 
 @dataclass(slots=True)
