@@ -255,6 +255,20 @@ ROWS: list[tuple[str, list[Lookup | Note], Status, str, FaultDomain | None]] = [
         "dns_timeout",
         NETWORK,
     ),
+    (
+        "the system waited in vain while its nameserver answers the second time: loss",
+        [system(failure=TIMEOUT), told(ISP_1, GOOD, rtt_ms=1012.0), told(ISP_1, record_type="AAAA", failure=NODATA)],
+        UNKNOWN,
+        "resolution_unsteady",
+        OPEN,
+    ),
+    (
+        "the system waits in vain while its nameserver answers at once",
+        [system(failure=TIMEOUT), told(ISP_1, GOOD), told(ISP_1, record_type="AAAA", failure=NODATA)],
+        FAIL,
+        "dns_timeout",
+        HOST,
+    ),
     ("REFUSED", [system(failure=SERVFAIL), told(ROUTER, failure=REFUSED)], FAIL, "dns_refused", NETWORK),
     (
         "answers to other questions",

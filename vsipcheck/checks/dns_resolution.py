@@ -29,9 +29,11 @@ from vsipcheck.checks.dns_answers import (
     NOT_MEASURED,
     SLOW_MS,
     UNREACHABLE,
+    Authority,
     Blame,
     Doubt,
     Seen,
+    blame_validation,
     class_of,
     common_place,
     has_or_have,
@@ -42,6 +44,7 @@ from vsipcheck.checks.dns_answers import (
     no_nameserver,
     place_of,
     reason_of,
+    same_operator,
     servers_of,
     sort_lookups,
     tally,
@@ -64,6 +67,8 @@ from vsipcheck.model import (
 from vsipcheck.wire.ip import AddressClass, address_block, synthesised_ipv4
 
 FINDING = "dns.resolution"
+# The first question to a nameserver was not answered in this time: it is asked again after a second.
+LATE_MS = 900.0
 _REMEDY_LOCAL = "Give this host a route and a firewall that lets it reach its nameservers."
 
 
@@ -143,6 +148,16 @@ def _judge_name(name: str, facts: Facts, profile: Profile, settings: Settings) -
 
     usable, how = _usable_addresses(seen, rtype, settings)
     if not usable:
+        if _loses_packets(seen, system, rtype):
+            return finding(
+                Status.UNKNOWN,
+                "resolution_unsteady",
+                f"{name} was not resolved in time on this host, while its nameservers know the name and answer now and "
+                "then: packets to them get lost, so that a run at another moment may end otherwise.",
+                blame=Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE),
+                failure=system.failure,
+                settle_by="Run it again; and look for packet loss on this line, with a long ping to a nameserver.",
+            )
         failure, blame = _blame_failure(seen, system, rtype, facts)
         reason = reason_of(failure)
         if not seen.configured and no_nameserver(facts):
@@ -164,6 +179,19 @@ def _judge_name(name: str, facts: Facts, profile: Profile, settings: Settings) -
         summary = " ".join([summary, *(doubt.sentence for doubt in doubts)])
         return finding(Status.WARN, first.reason, summary, blame=first.blame, failure=first.failure)
     return finding(Status.PASS, "resolved", summary)
+
+
+def _loses_packets(seen: Seen, system: Lookup, rtype: str) -> bool:
+    """Whether the system's silence is explained by loss: every nameserver answers some of the questions about this
+    name, one of them with an address, and some question got its answer only after being asked again, or never."""
+    if system.failure is not Failure.DNS_TIMEOUT:
+        return False
+    direct = [lookup for lookup in seen.configured if lookup.failure not in NOT_MEASURED]
+    silent = [lookup for lookup in direct if lookup.failure in (Failure.DNS_TIMEOUT, Failure.NO_ANSWER)]
+    late = [lookup for lookup in direct if (lookup.rtt_ms or 0.0) >= LATE_MS]
+    alive = {lookup.server for lookup in direct if lookup not in silent}
+    known = any(lookup.failure is None for lookup in seen.of_type(seen.configured, rtype))
+    return known and bool(silent or late) and alive == {lookup.server for lookup in direct}
 
 
 def _usable_addresses(seen: Seen, rtype: str, settings: Settings) -> tuple[list[str], Doubt | None]:
@@ -190,8 +218,13 @@ def _doubts(seen: Seen, system: Lookup, usable: list[str], rtype: str, facts: Fa
     answered = [lookup for lookup in direct if lookup.failure is None]
     denied = [lookup for lookup in direct if lookup.failure in NEGATIVE]
     given_out = {address for lookup in answered for address in lookup.addresses}
-    contradicting = [*denied, *(lookup for lookup in answered if not set(lookup.addresses) & set(system.addresses))]
-    if system.addresses and contradicting and not given_out & set(system.addresses):
+    authority = seen.authority if rtype == "A" else None
+    differing = [lookup for lookup in answered if not same_operator(lookup.addresses, system.addresses)]
+    if authority is not None and set(authority.addresses) & set(system.addresses):
+        # A name with several sets of addresses: the zone itself knows these, too.
+        differing = [lookup for lookup in differing if not set(lookup.addresses) <= set(authority.addresses)]
+    contradicting = [*denied, *differing]
+    if system.addresses and contradicting and not same_operator(given_out, system.addresses):
         doubts.append(
             Doubt(
                 "system_differs",
@@ -210,12 +243,7 @@ def _doubts(seen: Seen, system: Lookup, usable: list[str], rtype: str, facts: Fa
             Doubt(
                 "nameservers_disagree",
                 f"A configured nameserver says otherwise: {what_they_say(contradicting)}.",
-                Blame(
-                    FaultDomain.UNDETERMINED if _may_rotate(contradicting, seen) else common_place(contradicting),
-                    Confidence.POSSIBLE,
-                    remedy=f"Correct or remove {servers_of(contradicting)} in this host's DNS configuration.",
-                    settle_by="Ask each nameserver several times: a name that rotates single addresses looks alike.",
-                ),
+                _blame_contradiction(contradicting, system, seen),
                 contradicting[0].failure,
             )
         )
@@ -237,7 +265,7 @@ def _doubts(seen: Seen, system: Lookup, usable: list[str], rtype: str, facts: Fa
         lookup
         for lookup in seen.of_type(seen.reference, rtype)
         if lookup.failure in NEGATIVE
-        or (lookup.failure is None and system.addresses and not set(lookup.addresses) & set(system.addresses))
+        or (lookup.failure is None and system.addresses and not same_operator(lookup.addresses, system.addresses))
     ]:
         doubts.append(
             Doubt(
@@ -252,6 +280,8 @@ def _doubts(seen: Seen, system: Lookup, usable: list[str], rtype: str, facts: Fa
                 against[0].failure,
             )
         )
+    if authority is not None and system.addresses and not contradicting:
+        doubts.extend(_doubt_of_authority(seen, system, authority, direct))
     if shared := _shared_with(seen, usable, facts, profile):
         others, addresses = shared
         doubts.append(
@@ -312,6 +342,36 @@ def _doubts(seen: Seen, system: Lookup, usable: list[str], rtype: str, facts: Fa
     return doubts
 
 
+def _blame_contradiction(contradicting: list[Lookup], system: Lookup, seen: Seen) -> Blame:
+    """Who has to act where some nameservers differ from what the system has. The zone's own servers decide, but for
+    other addresses that could be the provider's as well: those may be meant for another place."""
+    remedy = f"Correct or remove {servers_of(contradicting)} in this host's DNS configuration."
+    authority = seen.authority
+    if authority is not None and same_operator(authority.addresses, system.addresses):
+        sentence = f"The servers of {authority.zone} say {listed(authority.addresses)}."
+        if not _may_rotate(contradicting, seen):
+            return Blame(common_place(contradicting), Confidence.LIKELY, remedy=remedy, sentence=sentence)
+        return Blame(
+            FaultDomain.UNDETERMINED,
+            Confidence.POSSIBLE,
+            remedy=remedy,
+            settle_by=f"Ask the provider whether {_other_addresses(contradicting)} may be given for {seen.name}.",
+            sentence=sentence,
+        )
+    return Blame(
+        FaultDomain.UNDETERMINED if _may_rotate(contradicting, seen) else common_place(contradicting),
+        Confidence.POSSIBLE,
+        remedy=remedy,
+        settle_by="Compare with the zone's own servers: `vsipcheck dns`."
+        if authority is None
+        else f"Ask the provider which addresses {seen.name} has.",
+    )
+
+
+def _other_addresses(lookups: Sequence[Lookup]) -> str:
+    return listed(dict.fromkeys(address for lookup in lookups for address in lookup.addresses))
+
+
 def _may_rotate(contradicting: Sequence[Lookup], seen: Seen) -> bool:
     """Whether some of the other answers could be the provider's as well: a name may rotate its addresses."""
     return any(
@@ -335,6 +395,26 @@ def _shared_with(seen: Seen, usable: list[str], facts: Facts, profile: Profile) 
             others.append(name)
             common |= shared
     return (others, sorted(common)) if others else None
+
+
+def _doubt_of_authority(seen: Seen, system: Lookup, authority: Authority, direct: list[Lookup]) -> list[Doubt]:
+    """What the zone's own servers say against an answer on which the system and all its nameservers agree."""
+    if same_operator(authority.addresses, system.addresses):
+        return []
+    saying = [lookup for lookup in direct if same_operator(lookup.addresses, system.addresses)]
+    said = listed(authority.addresses) if authority.addresses else told(authority.failure or Failure.NODATA)
+    return [
+        Doubt(
+            "authority_differs",
+            f"The servers of {authority.zone} itself say otherwise: {said}.",
+            Blame(
+                common_place(saying) if saying and authority.failure is not None else FaultDomain.UNDETERMINED,
+                Confidence.POSSIBLE,
+                remedy=f"Empty the cache of {servers_of(saying)}, and compare again." if saying else None,
+                settle_by=f"Ask the provider whether {listed(system.addresses)} may be given for {seen.name}.",
+            ),
+        )
+    ]
 
 
 def _inside(address: str, seen: Seen) -> str:
@@ -379,10 +459,20 @@ def _blame_failure(seen: Seen, system: Lookup, rtype: str, facts: Facts) -> tupl
             settle_by=f"Ask the nameservers directly: `dig {seen.name}`.",
         )
     elsewhere = [*working, *(lookup for lookup in seen.of_type(seen.reference, rtype) if lookup.failure is None)]
+    elsewhere += _authoritative(seen, rtype)
     denied = [lookup for lookup in failing if lookup.failure in NEGATIVE]
     if failure in NEGATIVE and denied:
         return failure, _blame_denial(seen, denied, elsewhere)
+    if failure is Failure.SERVFAIL and seen.unchecked:
+        return failure, blame_validation(seen, failing)
     return failure, _blame_servers(failing, facts)
+
+
+def _authoritative(seen: Seen, rtype: str) -> list[Lookup]:
+    """The answers of the zone's own servers that hold an address."""
+    if seen.authority is None or rtype != "A":
+        return []
+    return [lookup for lookup in seen.authority.lookups if lookup.addresses]
 
 
 def _blame_by_reference(seen: Seen, rtype: str) -> Blame:
@@ -391,7 +481,7 @@ def _blame_by_reference(seen: Seen, rtype: str) -> Blame:
     working = [lookup for lookup in asked if lookup.failure is None]
     denied = [lookup for lookup in asked if lookup.failure in NEGATIVE]
     if denied and not working:
-        return _blame_denial(seen, denied, [])
+        return _blame_denial(seen, denied, _authoritative(seen, rtype))
     return Blame(
         FaultDomain.UNDETERMINED,
         Confidence.POSSIBLE,
@@ -410,6 +500,14 @@ def _blame_denial(seen: Seen, denied: list[Lookup], elsewhere: list[Lookup]) -> 
             remedy=f"{wrong} must answer for {seen.name}, or be replaced in this host's DNS configuration.",
             sentence=f"{servers_of(elsewhere)} {has_or_have(elsewhere)} an address for it, so that {wrong} "
             f"{is_or_are(denied)} wrong.",
+        )
+    if seen.authority is not None and seen.authority.failure is not None:
+        return Blame(
+            FaultDomain.PROVIDER,
+            Confidence.LIKELY,
+            remedy=f"Ask the provider whether {seen.name} is still in use.",
+            settle_by="Check the spelling of the name.",
+            sentence=f"The servers of {seen.authority.zone} itself say so.",
         )
     agreeing = {
         lookup.server
