@@ -9,7 +9,7 @@ from typing import Any
 
 from vsipcheck.checks.base import Check, Context, Facts, Recorder
 from vsipcheck.model import CheckEvidence, Failure, Family, Profile, Settings
-from vsipcheck.net import Capabilities, Nameserver, RouteChoice, Stream, SystemLookup, TcpConnect
+from vsipcheck.net import Capabilities, DnsReply, Nameserver, RouteChoice, Stream, SystemLookup, TcpConnect
 from vsipcheck.net.host import HostNetwork
 
 LOCAL = "192.168.1.50"
@@ -51,6 +51,8 @@ class FakeNetwork:
         self._local = local
         self.looked_up: list[tuple[str, Family]] = []
         self.connects: list[tuple[str, int]] = []
+        self.dns_ports: dict[str, int] = {}  # loopback ports of nameservers elsewhere; the others keep silent
+        self.dns_asked: list[tuple[str, bytes]] = []
 
     def now_ms(self) -> float:
         return self._host.now_ms()
@@ -63,6 +65,11 @@ class FakeNetwork:
         return self._nameservers
 
     async def dns_exchange(self, server: str, port: int, query: bytes, **options: Any) -> Any:
+        self.dns_asked.append((server, query))
+        if not server.startswith("127."):
+            if server not in self.dns_ports:
+                return DnsReply(None, None, Failure.DNS_TIMEOUT)
+            server, port = "127.0.0.1", self.dns_ports[server]
         return await self._host.dns_exchange(server, port, query, **options)
 
     async def tcp_connect(
@@ -88,6 +95,9 @@ class FakeNetwork:
     def route_to(self, address: str) -> RouteChoice:
         failure = Failure.NO_ROUTE if address in self._without_route else None
         return RouteChoice(None if failure else self._local, failure=failure)
+
+    def kernel_counters(self) -> dict[str, int]:
+        return {}
 
     def close(self) -> None:
         self._host.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks import dns_resolution
+from vsipcheck.checks import dns_authority, dns_resolution
 from vsipcheck.checks.base import Check, Facts
 from vsipcheck.checks.dns_measure import measure
 from vsipcheck.checks.dns_names import is_address, record_types, signalling_names
@@ -12,15 +12,16 @@ __all__ = ["CHECK", "is_address", "judge", "measure", "record_types", "signallin
 
 
 def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
-    """One `dns.resolution` for every signalling name."""
-    return dns_resolution.judge(facts, profile, settings)
+    """One `dns.resolution` for every signalling name; where a long look was taken, what that one found."""
+    return [*dns_resolution.judge(facts, profile, settings), *dns_authority.judge(facts, profile, settings)]
 
 
 CHECK = Check(
     name="dns",
     title="Names",
-    finding_ids=(dns_resolution.FINDING,),
+    finding_ids=(dns_resolution.FINDING, dns_authority.AUTHORITY, dns_authority.RESOLVER, dns_authority.RECORDS),
     needs=(),
     measure=measure,
     judge=judge,
+    version=2,
 )

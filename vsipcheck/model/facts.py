@@ -44,9 +44,10 @@ class Lookup(Fact, frozen=True, kw_only=True, tag="lookup"):
 
     name: str
     record_type: str  # "A", "AAAA", ...
-    purpose: (
-        str  # "trunk": a signalling name; "helper": an echo or STUN host; "reference": a look-up of ours to compare
-    )
+    # "trunk": a signalling name; "helper": an echo or STUN host; "reference": a look-up of ours to compare;
+    # "authority": asked on the way from the root servers, without recursion; "control": asked to see whether the
+    # answers can be believed; "records": what else DNS holds for SIP.
+    purpose: str
     server: str | None  # address of the nameserver; None: getaddrinfo, /etc/hosts included
     server_source: str | None = None  # "resolv.conf", "--resolver", ...
     transport: str = "system"  # "udp", "tcp", "system"
@@ -57,6 +58,8 @@ class Lookup(Fact, frozen=True, kw_only=True, tag="lookup"):
     ttl_s: int | None = None  # the smallest TTL of the chain
     rtt_ms: float | None = None
     truncated: bool = False  # the UDP answer had TC set; transport then says how it was completed
+    flags: tuple[str, ...] = ()  # those set in the answer's header: "aa", "tc", "ra", "ad", "cd"
+    extended_errors: tuple[int, ...] = ()  # RFC 8914 info-codes
     failure: Failure | None = None
     icmp: Icmp | None = None
     detail: str | None = None
