@@ -1,7 +1,7 @@
 """Small far ends that no packaged server plays: address echo over HTTPS, and listeners that misbehave. Stdlib only.
 
 `answerers.py echo MODE CERTIFICATE KEY ADDRESS:PORT...`, `answerers.py tcp MODE ADDRESS:PORT`,
-`answerers.py udp ADDRESS FIRST LAST`.
+`answerers.py udp ADDRESS FIRST LAST`, `answerers.py natpmp ADDRESS`.
 """
 
 from __future__ import annotations
@@ -215,8 +215,36 @@ TCP_MODES: dict[str, Callable[[socket.socket], None]] = {
 }
 
 
+def answer_all(connection: socket.socket, stamp: Callable[[bytes], bytes]) -> None:
+    """Every request is answered, its topmost Via filled in by `stamp`."""
+    data = b""
+    while more := connection.recv(65536):
+        data += more
+        while b"\r\n\r\n" in data:
+            request, _, data = data.partition(b"\r\n\r\n")
+            connection.sendall(
+                re.sub(rb"(?im)^via:[^\r]*", lambda via: stamp(via[0]), answer(request + b"\r\n"), count=1)
+            )
+
+
+def never_tells(connection: socket.socket) -> None:
+    """A server that never adds `received` (RFC 3261 §18.2.1 notwithstanding), nor fills in `rport`."""
+    answer_all(connection, lambda via: via)
+
+
+def always_tells(connection: socket.socket) -> None:
+    """A server that adds `received` to every Via, whatever it says, as PJSIP does."""
+    address, port = connection.getpeername()
+    told = b";received=%s" % address.encode()
+    answer_all(connection, lambda via: via.replace(b";rport", b";rport=%d" % port) + told)
+
+
+SIP_MODES: dict[str, Callable[[socket.socket], None]] = {"never_tells": never_tells, "always_tells": always_tells}
+"""SIP servers that are healthy, and differ in what they tell a client of its address."""
+
+
 def serve_tcp(mode: str, address: str) -> None:
-    behave = TCP_MODES[mode]
+    behave = (TCP_MODES | SIP_MODES)[mode]
     host, _, port = address.rpartition(":")
 
     def serve(connection: socket.socket) -> None:
@@ -247,12 +275,27 @@ def serve_udp(address: str, first: int, last: int) -> None:
                 pass  # an ICMP error for an earlier datagram
 
 
+def serve_nat_pmp(address: str) -> None:
+    """A router that says by NAT-PMP (RFC 6886 §3.2) that its external address is `address`, and maps nothing."""
+    external = socket.inet_aton(address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("0.0.0.0", 5351))
+        while True:
+            data, peer = sock.recvfrom(2048)
+            if data == b"\0\0":
+                sock.sendto(struct.pack("!BBHI", 0, 128, 0, 3600) + external, peer)
+            elif len(data) > 1 and data[0] == 0:
+                sock.sendto(struct.pack("!BBHI", 0, 128 | data[1], 2, 3600), peer)
+
+
 def main(arguments: list[str]) -> None:
     kind, *rest = arguments
     if kind == "echo":
         serve_echo(rest[0], rest[1], rest[2], rest[3:])
     elif kind == "tcp":
         serve_tcp(rest[0], rest[1])
+    elif kind == "natpmp":
+        serve_nat_pmp(rest[0])
     else:
         serve_udp(rest[0], int(rest[1]), int(rest[2]))
 

@@ -11,26 +11,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.dns_tree import HINTS, write_zones
 from lab.scenario import (
     ECHO,
     IN2,
     IN2_ADDRESS,
     IN4,
     IN4_ADDRESS,
+    IN_DIALOG_PORT,
     MEDIA,
     REFERENCE_RESOLVERS,
     RESOLVER,
     SECOND_RESOLVER,
     SIP_PORT,
     STUN,
+    STUN_PAIR,
     Answerer,
     Kamailio,
     Resolver,
     Scenario,
 )
-from lab.topology import media_behaviour, media_node
+from lab.topology import ALG_PROXY_PORT, media_behaviour, media_node
 
 ANSWERERS = str(Path(__file__).with_name("answerers.py"))
+ALG_PROXY = str(Path(__file__).with_name("alg_proxy.py"))
 BIND_ROOM = Path("/var/cache/bind")
 """bind9 works in here, where Debian's AppArmor profile lets it read and write; the lab mounts its own over it."""
 ANSWERED_SPAN = 40
@@ -57,6 +61,7 @@ PROGRAMS = {
     "kamailio": "kamailio",
     "named": "bind9",
     "turnserver": "coturn",
+    "miniupnpd": "miniupnpd",
 }
 """What the lab itself runs, and the Debian package each comes from."""
 
@@ -66,12 +71,18 @@ def prepare(scenario: Scenario, work: Path) -> list[Peer]:
     peers = [
         *_named("resolver", {RESOLVER: scenario.resolver, SECOND_RESOLVER: scenario.second_resolver}, work),
         *_named("helpers", {", ".join(f"{address}" for address in REFERENCE_RESOLVERS): Resolver()}, work),
+        *_authority(scenario, work),
         _echo(scenario.echo, work),
         *_signalling("in2", IN2_ADDRESS, scenario.in2, work),
         *_signalling("in4", IN4_ADDRESS, scenario.in4, work),
     ]
+    if scenario.alg_proxy is not None:
+        command = (sys.executable, "-I", "-S", ALG_PROXY, scenario.alg_proxy, str(ALG_PROXY_PORT))
+        peers.append(Peer("alg-proxy", "edge", command, (("tcp", ALG_PROXY_PORT),)))
     if scenario.stun:
-        peers += _stun(work)
+        peers += _stun(work, scenario.stun_pair)
+    if scenario.igd is not None:
+        peers.append(_gateway(scenario, work))
     for address, behaviour in media_behaviour(scenario).items():
         if behaviour == "answering":
             command = (sys.executable, "-I", "-S", ANSWERERS, "udp", address, "10000", "10000")
@@ -96,6 +107,7 @@ auto_aliases=no
 server_signature=no
 enable_sctp=no
 listen=tcp:{address}:{SIP_PORT}
+listen=tcp:{address}:{IN_DIALOG_PORT}
 mpath="{modules}/"
 loadmodule "sl.so"
 loadmodule "pv.so"
@@ -110,7 +122,7 @@ request_route {{
     path = work / f"kamailio-{name}.cfg"
     path.write_text(config)
     command = ("kamailio", "-f", str(path), "-DD", "-E", "-m", "16", "-M", "4", "-Y", str(work))
-    return Peer(f"kamailio-{name}", name, command, (("tcp", SIP_PORT),))
+    return Peer(f"kamailio-{name}", name, command, (("tcp", SIP_PORT), ("tcp", IN_DIALOG_PORT)))
 
 
 def _signalling(name: str, address: str, server: Kamailio | Answerer | None, work: Path) -> Iterator[Peer]:
@@ -119,6 +131,8 @@ def _signalling(name: str, address: str, server: Kamailio | Answerer | None, wor
     elif server is not None:
         command = (sys.executable, "-I", "-S", ANSWERERS, "tcp", server.mode, f"{address}:{SIP_PORT}")
         yield Peer(f"{server.mode}-{name}", name, command, (("tcp", SIP_PORT),))
+        command = (sys.executable, "-I", "-S", ANSWERERS, "tcp", "mute", f"{address}:{IN_DIALOG_PORT}")
+        yield Peer(f"in-dialog-{name}", name, command, (("tcp", IN_DIALOG_PORT),))
 
 
 def _zone(resolver: Resolver) -> str:
@@ -153,7 +167,13 @@ controls {{ }};
         (directory / f"root{number}.zone").write_text(_zone(resolver))
         config += f"view v{number} {{\n  match-destinations {{ {served.replace(',', ';')}; }};\n"
         config += f"  max-udp-size {resolver.udp_limit};\n"
-        config += f'  zone "." {{ type master; file "root{number}.zone"; }};\n'
+        if resolver.recursive:
+            (directory / "hints.zone").write_text(HINTS)
+            config += '  zone "." { type hint; file "hints.zone"; };\n'
+        else:
+            config += f'  zone "." {{ type master; file "root{number}.zone"; }};\n'
+        if resolver.wrong_anchor:
+            config += f'  dnssec-validation yes;\n  trust-anchors {{ "exotel.com" static-ds 1 8 2 "{"AB" * 32}"; }};\n'
         for zone in resolver.broken_zones:
             config += f'  zone "{zone}" {{ type master; file "missing.zone"; }};\n'
         config += "};\n"
@@ -162,7 +182,18 @@ controls {{ }};
     yield Peer(f"named-{node}", node, command, (("udp", 53), ("tcp", 53)))
 
 
-def _stun(work: Path) -> Iterator[Peer]:
+def _authority(scenario: Scenario, work: Path) -> Iterator[Peer]:
+    if scenario.authority is None:
+        return
+    directory = work / "bind" / "authority"
+    directory.mkdir(parents=True)
+    room = BIND_ROOM / "authority"
+    (directory / "named.conf").write_text(write_zones(scenario.authority, directory, room))
+    command = ("named", "-g", "-n", "1", "-c", str(room / "named.conf"))
+    yield Peer("named-authority", "authority", command, (("udp", 53), ("tcp", 53)))
+
+
+def _stun(work: Path, pair: bool) -> Iterator[Peer]:
     """One coturn process for each server: what two addresses of one process say is not two opinions."""
     for name, (address, port) in STUN.items():
         directory = work / f"turn-{name}"
@@ -171,9 +202,30 @@ def _stun(work: Path) -> Iterator[Peer]:
             *("turnserver", "-n", "--stun-only", "--no-auth", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp"),
             *("--listening-ip", address, "--listening-port", str(port), "--relay-ip", address, "--relay-threads", "1"),
             *("--pidfile", str(directory / "pid"), "--userdb", str(directory / "db"), "--log-file", "stdout"),
-            *("--no-stun-backward-compatibility", "--no-rfc5780"),
+            "--no-stun-backward-compatibility",
         )
-        yield Peer(f"coturn-{name}", "helpers", command, (("udp", port),))
+        if pair and address == STUN_PAIR[0]:
+            # No option names the second port's own address: coturn takes both ports on both addresses.
+            command += ("--listening-ip", STUN_PAIR[1], "--alt-listening-port", str(port + 1))
+            yield Peer(f"coturn-{name}", "helpers", command, (("udp", port), ("udp", port + 1)))
+        else:
+            yield Peer(f"coturn-{name}", "helpers", (*command, "--no-rfc5780"), (("udp", port),))
+
+
+def _gateway(scenario: Scenario, work: Path) -> Peer:
+    """What the edge says of itself to the inside."""
+    inside = "host" if scenario.site == "router" else "lanfw"
+    if scenario.igd != "miniupnpd":
+        command = (sys.executable, "-I", "-S", ANSWERERS, "natpmp", str(scenario.igd))
+        return Peer("natpmp", "edge", command, (("udp", 5351),))
+    config = work / "miniupnpd.conf"
+    config.write_text(
+        f"ext_ifname=uplink\nlistening_ip={inside}\nenable_natpmp=yes\nenable_upnp=yes\nsecure_mode=yes\n"
+        "system_uptime=yes\nuuid=6f0c1a52-4b5e-4e0d-9a52-2b1d2f3c4d5e\nhttp_port=5000\n"
+    )
+    # The socket for NAT-PMP is the last that it opens; that for HTTP is in another table of the kernel's.
+    command = ("miniupnpd", "-d", "-f", str(config), "-P", str(work / "miniupnpd.pid"))
+    return Peer("miniupnpd", "edge", command, (("udp", 5351),))
 
 
 def _echo(mode: str, work: Path) -> Peer:

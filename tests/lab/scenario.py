@@ -12,6 +12,7 @@ from typing import Literal
 IN2 = "pstn.in2.exotel.com"
 IN4 = "pstn.in4.exotel.com"
 SIP_PORT = 5070
+IN_DIALOG_PORT = 443
 IN2_ADDRESS = "182.76.143.101"
 IN4_ADDRESS = "3.108.10.20"
 MUMBAI_MEDIA = ("182.76.143.61", "122.15.8.184")
@@ -30,6 +31,10 @@ STUN = {
     "stun.cloudflare.com": ("162.159.207.0", 3478),
     "stun.nextcloud.com": ("159.69.191.124", 3478),
 }
+STUN_PAIR = ("159.69.191.124", "159.69.191.125")
+"""With `stun_pair`, the last of these servers has two addresses and two ports (RFC 5780)."""
+SECOND_PUBLIC = "49.36.10.8"
+"""Where web traffic comes from with `second_uplink`."""
 ECHO = {
     "api.ipify.org": "104.26.12.205",
     "checkip.amazonaws.com": "52.204.150.30",
@@ -39,7 +44,7 @@ ECHO = {
 }
 
 Site = Literal["inner_firewall", "router", "direct"]
-Nat = Literal["masquerade", "symmetric", "remap", "one_to_one", "none"]
+Nat = Literal["masquerade", "symmetric", "remap", "restricted", "one_to_one", "none"]
 Chain = Literal["prerouting", "input", "forward", "output"]
 Media = Literal["silent", "stealth", "unreachable", "answering"]
 
@@ -66,7 +71,8 @@ class Kamailio:
 
 @dataclass(frozen=True)
 class Answerer:
-    """A small listener on TCP 5070 that is no SIP server, or a hostile one: the modes are in `answerers.py`."""
+    """A small listener on TCP 5070 that is no SIP server, a hostile one, or one with its own idea of `received`: the
+    modes are in `answerers.py`."""
 
     mode: str
 
@@ -80,6 +86,19 @@ class Resolver:
     """Zones whose file can't be read: SERVFAIL for every name below."""
     udp_limit: int = 1232
     """A longer answer is truncated and has to be asked for again over TCP."""
+    recursive: bool = False
+    """Has no zone of its own, but asks the scenario's `authority`, from the root down."""
+    wrong_anchor: bool = False
+    """Validates, and trusts a key for exotel.com that the zone does not have. Needs `recursive`."""
+
+
+@dataclass(frozen=True)
+class Authority:
+    """The zone's own servers, and those of the root and of com above them."""
+
+    records: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Instead of what the zone has for a name; none at all is NXDOMAIN."""
+    ttl_s: int = 300
 
 
 @dataclass(frozen=True)
@@ -93,8 +112,21 @@ class Scenario:
     cgn: Literal["100.64", "10"] | None = None
     """The ISP's access line carries addresses of this space, and its first router translates (once more)."""
     cgn_nat: Nat = "masquerade"
+    access: Literal["dhcp", "pppoe"] = "dhcp"
+    """`pppoe`: the edge has the public address alone, and the ISP's first router is in 10.0.0.0/8."""
+    second_uplink: bool = False
+    """What goes to TCP 443 leaves the edge under another public address."""
+    igd: str | None = None
+    """`miniupnpd` on the edge (UPnP and NAT-PMP), or an address that a small NAT-PMP answerer there tells."""
+    stun_pair: bool = False
+    """One STUN server has a second address and port, to ask about the NAT's behaviour (RFC 5780)."""
     sip_alg: bool = False
     """The edge rewrites SIP on TCP 5070 with the kernel's own helper."""
+    alg_proxy: Literal["rewrite", "repair"] | None = None
+    """The edge takes TCP 5070 into a proxy that writes its own address over the client's in Via and Contact; `repair`
+    puts the Via of answers back."""
+    mtu: tuple[tuple[str, int], ...] = ()
+    """The MTU of the link between a node and the one above it, where it is not 1500."""
     rules: tuple[Rule, ...] = ()
     in2: Kamailio | Answerer | None = Kamailio()
     in4: Kamailio | Answerer | None = Kamailio()
@@ -104,6 +136,8 @@ class Scenario:
     resolver: Resolver = Resolver()
     second_resolver: Resolver = Resolver()
     """Listens too, but is asked only if `nameservers` says so."""
+    authority: Authority | None = None
+    """None: no route leads to the root servers."""
     nameservers: tuple[str, ...] = (RESOLVER,)
     hosts: str = "127.0.0.1 localhost\n::1 localhost\n"
     echo: str = "plain"
@@ -114,6 +148,11 @@ class Scenario:
 def loss(node: str, percent: int) -> Rule:
     """Random loss of whatever that node forwards, in each direction."""
     return Rule(node, "forward", f"numgen random mod 100 < {percent} drop")
+
+
+def no_fragmentation_needed(*nodes: str) -> tuple[Rule, ...]:
+    """Routers that keep to themselves that a packet is too large for the next link: path-MTU black holes."""
+    return tuple(Rule(node, "output", "icmp type destination-unreachable icmp code frag-needed drop") for node in nodes)
 
 
 def no_time_exceeded(*nodes: str) -> tuple[Rule, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lab.dns_tree import ADDRESSES
 from lab.scenario import (
     ECHO,
     IN2_ADDRESS,
@@ -18,14 +19,17 @@ from lab.scenario import (
     PUBLIC,
     REFERENCE_RESOLVERS,
     RESOLVER,
+    SECOND_PUBLIC,
     SECOND_RESOLVER,
     SIP_PORT,
     STUN,
+    STUN_PAIR,
     Chain,
     Nat,
     Scenario,
 )
 
+ALG_PROXY_PORT = 15070
 CHAINS: dict[Chain, str] = {
     "prerouting": "type filter hook prerouting priority -150",
     "input": "type filter hook input priority 0",
@@ -42,6 +46,17 @@ COUNTED = {
 """What the ISP's first router counts of the packets that come from the customer."""
 
 
+MINIUPNPD_TABLE = """table inet filter {
+  chain miniupnpd { }
+  chain prerouting_miniupnpd { }
+  chain postrouting_miniupnpd { }
+  chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
+  chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; }
+  chain forward { type filter hook forward priority 0; jump miniupnpd; }
+}"""
+"""Where miniupnpd puts the mappings that it is asked for, under the names that it expects."""
+
+
 @dataclass(frozen=True)
 class Node:
     """A namespace, its link to the node above (own address, the other's, prefix length), and further own addresses."""
@@ -56,6 +71,8 @@ class Node:
     """Prefixes that the nodes above route here. Empty behind a NAT."""
     interface: str = "uplink"
     default_route: bool = True
+    mtu: int | None = None
+    """Of the link up, where it is not the usual one."""
 
 
 def customer_site(scenario: Scenario) -> list[Node]:
@@ -63,6 +80,8 @@ def customer_site(scenario: Scenario) -> list[Node]:
     wan_nat = scenario.site != "direct" and scenario.nat != "none"
     host_is_public = not wan_nat and scenario.cgn is None
     isp1 = Node("isp1", "isp2", "49.44.1.2", "49.44.1.1", announces=(f"{PUBLIC}/32", "49.36.9.0/30", f"{RESOLVER}/29"))
+    if scenario.second_uplink:
+        isp1 = replace(isp1, announces=(*isp1.announces, f"{SECOND_PUBLIC}/32"))
     if scenario.cgn is not None:
         isp1 = replace(isp1, extra=(PUBLIC,))
     line, router, prefix = {
@@ -70,6 +89,8 @@ def customer_site(scenario: Scenario) -> list[Node]:
         "100.64": ("100.64.7.9", "100.64.0.1", 16),
         "10": ("10.77.7.9", "10.77.0.1", 16),
     }[scenario.cgn]
+    if scenario.access == "pppoe":
+        line, router, prefix = PUBLIC, "10.77.0.1", 32
     nodes = [isp1]
     if scenario.site == "direct":
         if host_is_public:
@@ -80,7 +101,8 @@ def customer_site(scenario: Scenario) -> list[Node]:
         if host_is_public:
             lan, lan_router, lan_prefix = PUBLIC, "49.36.10.1", 28
         inside = (f"{lan_router}/{lan_prefix}",)
-        nodes.append(Node("edge", "isp1", line, router, prefix, announces=() if wan_nat else inside))
+        extra = (SECOND_PUBLIC,) if scenario.second_uplink else ()
+        nodes.append(Node("edge", "isp1", line, router, prefix, extra, () if wan_nat else inside))
         if scenario.site == "router":
             nodes.append(Node("host", "edge", lan, lan_router, lan_prefix, interface="eth0"))
         else:
@@ -89,14 +111,24 @@ def customer_site(scenario: Scenario) -> list[Node]:
     return [replace(node, default_route=scenario.default_route) if node.name == "host" else node for node in nodes]
 
 
+def authority_nodes(scenario: Scenario) -> list[Node]:
+    """Where the root servers are, and the others down to the zone's."""
+    if scenario.authority is None:
+        return []
+    announced = tuple(f"{address}/32" for address in ADDRESSES)
+    return [Node("authority", "ix", "103.27.170.18", "103.27.170.17", extra=ADDRESSES, announces=announced)]
+
+
 def build_tree(scenario: Scenario) -> list[Node]:
     """All nodes, parents before children."""
-    helpers = (*(address for address, _ in STUN.values()), *ECHO.values(), *REFERENCE_RESOLVERS)
+    servers = dict.fromkeys((*(address for address, _ in STUN.values()), *STUN_PAIR))
+    helpers = (*servers, *ECHO.values(), *REFERENCE_RESOLVERS)
     nodes = [
         Node("ix"),
         Node("isp2", "ix", "103.27.170.10", "103.27.170.9", announces=("49.44.0.0/15", "49.36.0.0/16")),
         *customer_site(scenario),
         Node("resolver", "isp1", RESOLVER, "49.44.0.49", 28, extra=(SECOND_RESOLVER,)),
+        *authority_nodes(scenario),
         Node("helpers", "ix", "103.27.170.14", "103.27.170.13", extra=helpers, announces=helpers),
     ]
     regions = (
@@ -116,7 +148,8 @@ def build_tree(scenario: Scenario) -> list[Node]:
             )
             # Unnumbered: 122.15.8.184 would be the network address of any small subnet around it.
             nodes += [door, Node(name, door.name, address, door.address, 32)]
-    return nodes
+    mtus = dict(scenario.mtu)
+    return [replace(node, mtu=mtus.get(node.name)) for node in nodes]
 
 
 def media_node(address: str) -> str:
@@ -138,6 +171,9 @@ def ip_commands(nodes: list[Node]) -> dict[str, list[str]]:
         if node.above is None:
             continue
         own += [_address(node.address, node.gateway, node.prefix, node.interface), f"link set {node.interface} up"]
+        if node.mtu is not None:
+            own.append(f"link set {node.interface} mtu {node.mtu}")
+            commands[node.above].append(f"link set {node.name} mtu {node.mtu}")
         commands[node.above] += [
             _address(node.gateway, node.address, node.prefix, node.name),
             f"link set {node.name} up",
@@ -184,14 +220,26 @@ def nft_tables(scenario: Scenario, nodes: list[Node]) -> dict[str, str]:
     if "edge" in names:
         forward = chain("edge", "forward")
         forward.append("ct state established,related accept")
-        if scenario.nat == "one_to_one":
+        if scenario.nat in ("one_to_one", "restricted"):
             forward.append("ct status dnat accept")
         forward.append('iifname "uplink" drop')
         inner = next(node for node in nodes if node.name == "host").address
-        tables.setdefault("edge", []).append(nat_table(scenario.nat, PUBLIC if not scenario.cgn else None, inner))
+        translated = nat_table(scenario.nat, PUBLIC if not scenario.cgn else None, inner)
+        if scenario.second_uplink:
+            by_second = f'    oifname "uplink" tcp dport 443 snat to {SECOND_PUBLIC}\n'
+            translated = translated.replace("priority 100;\n", f"priority 100;\n{by_second}", 1)
+        tables.setdefault("edge", []).append(translated)
+        if scenario.igd == "miniupnpd":
+            tables["edge"].append(MINIUPNPD_TABLE)
     if scenario.cgn is not None:
         inner = next(node for node in nodes if node.above == "isp1" and node.name != "resolver").address
         tables.setdefault("isp1", []).append(nat_table(scenario.cgn_nat, PUBLIC, inner))
+    if scenario.alg_proxy is not None:
+        tables.setdefault("edge", []).append(
+            "table ip alg_proxy {\n"
+            "  chain prerouting { type nat hook prerouting priority -100;\n"
+            f'    iifname != "uplink" tcp dport {SIP_PORT} redirect to :{ALG_PROXY_PORT}\n  }}\n}}'
+        )
     if scenario.sip_alg:
         tables.setdefault("edge", []).append(
             "table ip alg {\n"
@@ -213,7 +261,9 @@ def nat_table(nat: Nat, public: str | None, inner: str) -> str:
     """The translation at a node whose `uplink` interface leads outside; without `public` that interface's own address.
 
     `symmetric` picks a random port for each destination. `remap` lies outside the ports a client uses, and the kernel
-    reuses a source's mapping while it fits: the same foreign port for every destination (RFC 4787 §4.1).
+    reuses a source's mapping while it fits: the same foreign port for every destination (RFC 4787 §4.1). The filters of
+    RFC 4787 §5: `one_to_one` lets everybody in (full cone), `restricted` whom the port has sent to, and what the kernel
+    does without more, `masquerade`, is port-restricted.
     """
     source = f"snat to {public}" if public else "masquerade"
     statement = {
@@ -221,6 +271,7 @@ def nat_table(nat: Nat, public: str | None, inner: str) -> str:
         "masquerade": source,
         "symmetric": f"{source} fully-random",
         "remap": f"meta l4proto {{ tcp, udp }} {source}{':' if public else ' to :'}61001-65000",
+        "restricted": source,
         "one_to_one": source,
     }[nat]
     text = "table ip nat {\n  chain postrouting { type nat hook postrouting priority 100;\n"
@@ -232,6 +283,12 @@ def nat_table(nat: Nat, public: str | None, inner: str) -> str:
     if nat == "one_to_one":
         text += "  chain prerouting { type nat hook prerouting priority -100;\n"
         text += f'    iifname "uplink" fib daddr type local dnat to {inner}\n  }}\n'
+    if nat == "restricted":
+        text += "  set talked { type ipv4_addr . inet_service; flags dynamic,timeout; timeout 2m; }\n"
+        text += "  chain note { type filter hook forward priority 1;\n"
+        text += '    oifname "uplink" meta l4proto udp update @talked { ip daddr . udp sport }\n  }\n'
+        text += "  chain prerouting { type nat hook prerouting priority -100;\n"
+        text += f'    iifname "uplink" ip saddr . udp dport @talked dnat to {inner}\n  }}\n'
     return text + "}"
 
 

@@ -148,6 +148,11 @@ class GatewayQuestions:
             if not isinstance(socket, Failure):
                 socket.close()
 
+    def _spent(self, event: IcmpError) -> None:
+        """A refusal costs the gateway one of the few ICMP errors that other checks of this run count on."""
+        if event.icmp.address is not None:
+            self.context.answers.answered(event.icmp.address, event.at_ms)
+
     # NAT-PMP
 
     async def _ask_nat_pmp(self, gateway: str, source: str) -> None:
@@ -186,7 +191,10 @@ class GatewayQuestions:
             for event in await socket.receive(rest_s):
                 if (event.address, event.port) != (address, port):
                     continue
-                if isinstance(event, IcmpError) or wanted(event.data):
+                if isinstance(event, IcmpError):
+                    self._spent(event)
+                    return event
+                if wanted(event.data):
                     return event
         return None
 
@@ -277,6 +285,7 @@ class GatewayQuestions:
         while (rest_s := (ends_ms - self.context.network.now_ms()) / 1000) > 0 and route.gateway not in self._devices:
             for event in await socket.receive(rest_s):
                 if isinstance(event, IcmpError):
+                    self._spent(event)
                     if event.address == route.gateway:
                         return event.failure
                     continue
