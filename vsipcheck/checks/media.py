@@ -50,7 +50,7 @@ from vsipcheck.wire import rtp
 
 EGRESS, RETURN = "media.egress", "media.return"
 GUIDE_SECTION = "Best Practices and Pre-checks: Before Configuration"
-SWEEP_DRAIN_S = 0.5
+SWEEP_DRAIN_S = 0.4  # longer than a round trip to anywhere but over a satellite; who is silent then is not judged
 _CALL_SETTLES = "an inbound call with RTP from the media addresses, watched with tcpdump or sngrep"
 
 

@@ -207,7 +207,7 @@ def _parse(arguments: list[str]) -> Action:
 
 
 def _app_for(arguments: list[str]) -> typer.Typer:
-    """With only the command that is asked for, if it is known: building all takes a third of what Python takes to start."""
+    """With only the command that is asked for, if it is known: building them all takes a third of Python's start."""
     asked = [
         info
         for info in app.registered_commands
