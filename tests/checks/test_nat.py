@@ -236,7 +236,10 @@ THREE_ECHOES = (route(), https(PUBLIC), https(PUBLIC, "Amazon"), https(PUBLIC, "
     ("facts", "row"),
     [
         pytest.param(TWO_METHODS, (PASS, "methods_agree", None, LIKELY), id="two-methods"),
-        pytest.param((route(), told(PUBLIC)), (PASS, "received_by_trunk", None, PROVEN), id="received-alone"),
+        pytest.param((route(), told(PUBLIC)), (PASS, "received_by_trunk", None, LIKELY), id="received-alone"),
+        pytest.param(
+            (route(), told(PUBLIC), stunned(PUBLIC)), (PASS, "received_by_trunk", None, PROVEN), id="received-and-seen"
+        ),
         pytest.param(
             (route(PUBLIC), stunned(PUBLIC)), (PASS, "public_on_interface", None, PROVEN), id="on-interface-and-seen"
         ),

@@ -294,7 +294,8 @@ def _address_known(
         use = "but it is not this line's own: before it is handed in, see carrier-grade NAT"
     else:
         use = f"the one to hand in to {profile.provider} for whitelisting"
-    direct = on_interface or bool(view.received)
+    # Any server in the trunk's place can write what it likes into received=: another method has to agree.
+    direct = on_interface or (bool(view.received) and len(view.methods) > 1)
     return _Verdict(
         Status.PASS,
         "public_on_interface" if on_interface else "received_by_trunk" if view.received else "methods_agree",

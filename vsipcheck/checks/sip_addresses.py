@@ -19,7 +19,8 @@ class SipAddress:
     """Where one SIP server saw one request come from.
 
     `why_not` is None when `trusted`, else: "altered" (our sent-by or branch came back changed, so that nothing of the
-    Via is worth anything), "alg" (the server's word was replaced by our own private address on its way back: a SIP
+    Via is worth anything), "malformed" (the answer breaks the grammar elsewhere, so that whoever wrote it is no server
+    to be believed), "alg" (the server's word was replaced by our own private address on its way back: a SIP
     ALG's work), "private" (another address that is not globally routable), "unreadable", "absent" (the server added
     nothing, and our own address is private).
     """
@@ -96,6 +97,8 @@ def _address_of(exchange: Exchange) -> SipAddress | None:
     via = answer.top_via
     if via is None or match_response(request, answer):
         return told(via.received if via else None, via.rport if via else None, "altered")
+    if answer.errors:
+        return told(via.received, via.rport, "malformed")
     port = via.rport or None
     if via.received is None:
         if exchange.local_address is not None and _is_public(exchange.local_address):
