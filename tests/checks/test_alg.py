@@ -246,6 +246,8 @@ def test_behind_a_carriers_nat_it_may_be_the_carriers() -> None:
     assert (finding.status, finding.reason, finding.fault_domain) == (WARN, "received_withheld", OPEN)
     assert "carrier-grade NAT" in (finding.remedy or "")
 
+    assert verdict(*asked(), hop) == (UNKNOWN, "carrier_nat", OPEN)
+
 
 def test_two_servers_are_two_witnesses() -> None:
     finding = judge(*asked("repair"), *asked("repair", name=OTHER, address=TWO))

@@ -33,8 +33,8 @@ from lab.scenario import (
 )
 from lab.topology import ALG_PROXY_PORT, media_behaviour, media_node
 
-ANSWERERS = str(Path(__file__).with_name("answerers.py"))
 ALG_PROXY = str(Path(__file__).with_name("alg_proxy.py"))
+ANSWERERS = str(Path(__file__).with_name("answerers.py"))
 BIND_ROOM = Path("/var/cache/bind")
 """bind9 works in here, where Debian's AppArmor profile lets it read and write; the lab mounts its own over it."""
 ANSWERED_SPAN = 40
@@ -77,8 +77,7 @@ def prepare(scenario: Scenario, work: Path) -> list[Peer]:
         *_signalling("in4", IN4_ADDRESS, scenario.in4, work),
     ]
     if scenario.alg_proxy is not None:
-        command = (sys.executable, "-I", "-S", ALG_PROXY, scenario.alg_proxy, str(ALG_PROXY_PORT))
-        peers.append(Peer("alg-proxy", "edge", command, (("tcp", ALG_PROXY_PORT),)))
+        peers.append(_alg_proxy(scenario.alg_proxy))
     if scenario.stun:
         peers += _stun(work, scenario.stun_pair)
     if scenario.igd is not None:
@@ -234,6 +233,11 @@ def _echo(mode: str, work: Path) -> Peer:
     files = (str(work / "echo.pem"), str(work / "echo.key"))
     command = (sys.executable, "-I", "-S", ANSWERERS, "echo", mode, *files, *addresses)
     return Peer("echo", "helpers", command, (("tcp", 443),))
+
+
+def _alg_proxy(mode: str) -> Peer:
+    command = (sys.executable, "-I", "-S", ALG_PROXY, mode, str(ALG_PROXY_PORT))
+    return Peer("alg-proxy", "edge", command, (("tcp", ALG_PROXY_PORT),))
 
 
 def make_certificates(work: Path, names: tuple[str, ...]) -> None:

@@ -18,12 +18,13 @@ which a server adds `received` anyhow (RFC 3581 §4):
 | none | none, though with `rport` it is there | | suspected: withheld from every request |
 | none | none, ever | | unknown: this server adds nothing, whatever it sees |
 | the public one | the same | the same | unknown: it tells everybody, so that repairing would not show |
-| the public one | the same | none | not seen: our own sent-by reached the server as we wrote it |
+| the public one | the same | none | not seen: nobody wrote the public address over ours |
 | (no NAT) none | our own | | not seen, likewise |
 
-None of it shows an ALG that touches Contact and SDP alone. What one server shows and another on the same way disproves
-is that server's peculiarity. Which device it is, the answers do not say: most stand in the customer's router, some in
-a carrier's NAT.
+None of it shows an ALG that touches Contact and SDP alone, nor one whose NAT stands behind another: it writes its own
+WAN address into Via, which the server finds to be as foreign as ours. Where a carrier's NAT is known to be there,
+nothing is passed. What one server shows and another on the same way disproves is that server's peculiarity. Which
+device it is, the answers do not say: most stand in the customer's router, some in a carrier's NAT.
 """
 
 from __future__ import annotations
@@ -175,13 +176,24 @@ def judge_alg(facts: Facts, profile: Profile, settings: Settings) -> Finding:
             remedy=remedy,
             settle_by=_SETTLE_BY,
         )
+    if clear and not suspected and _carrier_nat(facts, servers):
+        return found(
+            Status.UNKNOWN,
+            "carrier_nat",
+            "No SIP ALG was seen, but one in a router behind a carrier's NAT writes that router's own address into "
+            f"Via, which the server finds to be as foreign as ours.{exempt}",
+            [fact for reading in clear for fact in reading.server.facts],
+            domain=FaultDomain.UNDETERMINED,
+            confidence=Confidence.POSSIBLE,
+            settle_by=_SETTLE_BY,
+        )
     if clear:
         if suspected:
             other, sign = suspected[0]
             return found(
                 Status.UNKNOWN,
                 "contradictory",
-                f"No SIP ALG was seen towards {clear[0].server.where}, which reads the Via as we wrote it. But "
+                f"No SIP ALG was seen towards {clear[0].server.where}. But "
                 f"{other.where} differs: {sign.sentence}. An ALG of ours would treat both alike.",
                 [fact for server in servers for fact in server.facts],
                 domain=FaultDomain.UNDETERMINED,
@@ -191,10 +203,11 @@ def judge_alg(facts: Facts, profile: Profile, settings: Settings) -> Finding:
         return found(
             Status.PASS,
             "not_seen",
-            f"No SIP ALG was seen: the Via of our requests reaches {clear[0].server.where} as we wrote it, and the "
-            f"answers come back whole. One that changes Contact and SDP of calls alone would not show.{exempt}",
+            f"No SIP ALG was seen: Via comes back whole from {clear[0].server.where}, and received= stands where RFC "
+            "3261 §18.2.1 demands it of the Via that we wrote, and nowhere else. An ALG that changes Contact and SDP "
+            f"of calls alone, or stands in front of a second NAT, would not show.{exempt}",
             [fact for reading in clear for fact in reading.server.facts],
-            confidence=Confidence.PROVEN,
+            confidence=Confidence.LIKELY,
         )
     reasons = [reading.why_not for reading in readings if reading.why_not]
     reason = next((each for each in _WHY_NOT if each in reasons), "not_answered" if servers else "not_measured")
@@ -261,11 +274,16 @@ def _effect(sign: _Sign) -> str:
 
 def _party(facts: Facts, servers: Sequence[_Server]) -> tuple[FaultDomain, str]:
     """Whose NAT it may be. Behind a carrier's NAT there are two that could have one."""
-    addresses = [hop.address for hop in facts.of(Hop) if hop.address is not None]
-    addresses += [server.local for server in servers]
-    if any(_class(address) is AddressClass.SHARED for address in addresses):
+    if _carrier_nat(facts, servers):
         return FaultDomain.UNDETERMINED, _OFF_OR_CARRIER
     return FaultDomain.LOCAL_NETWORK, _OFF
+
+
+def _carrier_nat(facts: Facts, servers: Sequence[_Server]) -> bool:
+    """Whether 100.64.0.0/10 (RFC 6598) lies on the way: our own address, or a router's."""
+    addresses = [hop.address for hop in facts.of(Hop) if hop.address is not None]
+    addresses += [server.local for server in servers]
+    return any(_class(address) is AddressClass.SHARED for address in addresses)
 
 
 # --- what came back
