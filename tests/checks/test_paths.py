@@ -70,9 +70,24 @@ ROWS: dict[str, tuple[Sequence[AnyFact], str, str]] = {
         "provider",
         "likely",
     ),
-    "SYNs get to the ISP and no probe gets farther": (
+    "SYNs get to the ISP and no probe gets farther: whose drop it is, nobody saw": (
         [*UDP[:3], hop("tcp_5070", 4), control(Failure.CONNECT_TIMEOUT)],
+        "undetermined",
+        "possible",
+    ),
+    "SYNs stop at the provider, as far as was asked: the hops before it were not": (
+        [*UDP, hop("tcp_5070", 2), hop("tcp_5070", 5, answered=False, contrasts=3)],
         "provider",
+        "likely",
+    ),
+    "no SYN was heard of at all, and the ISP's second hop is missed": (
+        [*UDP, hop("tcp_5070", 4, answered=False, contrasts=3)],
+        "undetermined",
+        "likely",
+    ),
+    "443 is answered, but how far SYNs to 5070 get was not seen": (
+        [*UDP, hop("tcp_5070", 3), hop("tcp_5070", 4, answered=False, contrasts=1), control(None)],
+        "undetermined",
         "possible",
     ),
     "SYNs stop inside the customer's network": (
@@ -99,7 +114,7 @@ ROWS: dict[str, tuple[Sequence[AnyFact], str, str]] = {
     "no hop answers, 443 connects": ([control(None)], "undetermined", "possible"),
     "SYNs missed without an answered control: a rate limit looks the same": (
         [*UDP, hop("tcp_5070", 3), hop("tcp_5070", 4, answered=False)],
-        "provider",
+        "undetermined",
         "possible",
     ),
 }
@@ -129,10 +144,11 @@ SEEN = AddressSeen(method="stun", source="x", address="49.36.10.7", port=1)
         ("49.44.1.1", UDP, "isp", "likely"),
         ("182.76.143.1", UDP, "provider", "likely"),
         ("49.36.10.7", [SEEN], "local_network", "likely"),  # our own public address: the NAT router's WAN side
-        ("10.0.0.9", [], "local_network", "likely"),
+        ("192.168.7.9", [], "local_network", "likely"),
+        ("10.0.0.9", [], "undetermined", "possible"),  # the access router of an ISP, or ours
         ("100.64.0.1", [], "isp", "likely"),
         ("182.76.143.200", [], "provider", "likely"),
-        ("8.8.4.4", [], "isp", "possible"),
+        ("8.8.4.4", [], "undetermined", "possible"),
     ],
 )
 def test_blame_icmp(sender: str | None, facts: Sequence[AnyFact], domain: str, confidence: str) -> None:

@@ -243,7 +243,7 @@ def options_of(facts: Facts) -> list[Exchange]:
 
 def test_healthy() -> None:
     facts, _ = run_against(answering(ok))
-    connections = facts.of(Connection)
+    connections = [c for c in facts.of(Connection) if c.purpose == "sip"]
     assert [(c.attempt, c.address, c.port, c.purpose, c.failure) for c in connections] == [
         (1, ONE, PORT, "sip", None),
         (2, ONE, PORT, "sip", None),
@@ -392,7 +392,7 @@ def test_one_lost_of_several_is_a_warning() -> None:
 def test_a_failed_connection_asks_a_control() -> None:
     facts, network = run_against(None, tcp={(ONE, PORT): Failure.REFUSED})
     assert (ONE, 443) in network.connects
-    control = next(connection for connection in facts.of(Connection) if connection.purpose == "control")
+    control = next(connection for connection in facts.of(Connection) if connection.purpose == "in_dialog")
     assert (control.port, control.failure) == (443, Failure.REFUSED)
     assert options_of(facts) == []
     assert (verdict_of(facts, "sip.connect").status, verdict_of(facts).status) == (FAIL, UNKNOWN)
@@ -402,14 +402,14 @@ def test_a_stalled_connection_asks_a_control_while_it_waits(monkeypatch: pytest.
     monkeypatch.setattr(sip_dialogue, "STALL_S", 0.02)
     traced: list[tuple[str, list[int]]] = []
 
-    async def trace(context: object, record: object, target: str, ports: Sequence[int]) -> None:
+    async def trace(context: object, record: object, target: str, ports: Sequence[int], **_: object) -> None:
         traced.append((target, list(ports)))
 
     monkeypatch.setattr(sip_dialogue, "trace_tcp", trace)
     facts, _ = run_against(None, tcp={(ONE, PORT): None, (ONE, 443): None})
     assert traced == [(ONE, [PORT, 443])]
     attempts = {c.attempt: c for c in facts.of(Connection) if c.purpose == "sip"}
-    control = next(c for c in facts.of(Connection) if c.purpose == "control")
+    control = next(c for c in facts.of(Connection) if c.purpose == "in_dialog")
     assert control.offset_ms < attempts[1].offset_ms + (attempts[1].duration_ms or 0)
     assert {c.failure for c in facts.of(Connection)} == {Failure.CONNECT_TIMEOUT}
 
@@ -417,7 +417,7 @@ def test_a_stalled_connection_asks_a_control_while_it_waits(monkeypatch: pytest.
 def test_a_trace_that_does_not_end_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sip_dialogue, "STALL_S", 0.02)
 
-    async def trace(*_: object) -> None:
+    async def trace(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(sip_dialogue, "trace_tcp", trace)
@@ -447,7 +447,7 @@ def test_an_end_in_the_middle_loses_no_fact() -> None:
     asyncio.run(run())
     facts = as_facts(recorders, {"sip": "interrupted"})
     assert {exchange.failure for exchange in options_of(facts)} == {Failure.CANCELLED}
-    assert {c.failure for c in facts.of(Connection) if c.address == TWO} == {Failure.CANCELLED}
+    assert {c.failure for c in facts.of(Connection) if (c.address, c.port) == (TWO, PORT)} == {Failure.CANCELLED}
     findings = sip_check.judge(facts, override(PROFILE, fqdns=[NAME, TWO]), SETTINGS)
     assert {(f.status, f.reason) for f in findings if f.id == "sip.options"} == {(UNKNOWN, "not_measured")}
 
@@ -1044,6 +1044,13 @@ ADDRESS_ROWS: list[tuple[str, Exchange, str | None, bool, str | None]] = [
         "altered",
     ),
     ("a 403 tells as well", exchange(403), PUBLIC, True, None),
+    (
+        "the answer breaks the grammar",
+        exchange(change=lambda m: m.replace(b"CSeq:", b"Content-Length: 1\r\nContent-Length: 2\r\nCSeq:", 1)),
+        PUBLIC,
+        False,
+        "malformed",
+    ),
 ]
 
 

@@ -39,7 +39,13 @@ def test_first_hop_outside(path: dict[int, str], own: tuple[str, ...], outside: 
         ({1: "192.168.1.1", 2: "192.168.0.1", 3: "49.44.1.1"}, 2, FaultDomain.LOCAL_NETWORK),
         ({1: "192.168.1.1", 2: "10.20.0.1", 3: "49.44.1.1"}, 2, FaultDomain.UNDETERMINED),
         ({1: "192.168.1.1", 2: "100.64.0.1"}, 2, FaultDomain.ISP),
-        ({1: "192.168.1.1", 3: "49.44.1.1", 5: "49.44.2.1"}, 4, FaultDomain.ISP),  # silent between two of the ISP's
+        (
+            {1: "192.168.1.1", 2: "49.44.1.1", 4: "49.44.2.1", 9: "8.8.8.8", 10: "8.8.4.4"},
+            3,
+            FaultDomain.ISP,
+        ),  # between
+        ({1: "192.168.1.1", 2: "49.44.1.1", 4: "49.44.2.1", 5: "8.8.8.8", 6: "8.8.4.4"}, 4, FaultDomain.ISP),
+        ({1: "192.168.1.1", 2: "49.44.1.1", 4: "49.44.2.1", 5: "8.8.8.8", 6: "8.8.4.4"}, 5, FaultDomain.UNDETERMINED),
         ({1: "192.168.1.1", 3: "49.44.1.1"}, 2, FaultDomain.UNDETERMINED),
         ({1: "192.168.1.1", 2: "49.44.1.1", 3: TARGET}, 3, FaultDomain.PROVIDER),
     ],
@@ -63,7 +69,7 @@ def test_zone_of(path: dict[int, str], ttl: int, zone: FaultDomain) -> None:
 def test_place_between(
     path: dict[int, str], reached: int, beyond: int, udp: bool, domain: str, confidence: str
 ) -> None:
-    place = place_between(reached, beyond, path, TARGET, OWN, udp=udp)
+    place = place_between(reached, beyond, path, TARGET, OWN, left_host=udp)
     assert (place.domain, place.confidence) == (FaultDomain(domain), Confidence(confidence))
     if place.domain is FaultDomain.UNDETERMINED:
         assert place.settle_by

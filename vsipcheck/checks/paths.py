@@ -1,38 +1,54 @@
-"""Where TCP probes stop, and who has to act: TTL-limited SYNs against controls towards the same address."""
+"""Who has to act, read from TTL-limited probes against controls towards the same address. Pure; `path_trace` measures.
+
+- Silence: the block stands between the last hop that SYNs were seen at and the first where they were missed beside an
+  answered control. Whether they left this host at all, its kernel's counters tell.
+- RST or SYN-ACK: whoever answers a SYN whose TTL cannot reach the target is nearer than it. That is direct proof, while
+  the time that an answer took only supports.
+- ICMP: its sender is who blocks, or who knows why.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 
-from vsipcheck.checks.base import Context, Facts, Recorder, fact_ids
-from vsipcheck.checks.udp_prober import UdpProber
-from vsipcheck.checks.zones import first_hop_outside, name_hop, place_between, same_network, zone_of
+import msgspec
+
+from vsipcheck.checks.base import Facts, fact_ids
+from vsipcheck.checks.zones import (
+    Place,
+    describe_zone,
+    first_hop_outside,
+    name_hop,
+    place_between,
+    same_network,
+    zone_of,
+)
 from vsipcheck.model import (
     AddressSeen,
     Confidence,
     Connection,
     Failure,
-    Family,
     FaultDomain,
     Hop,
     Icmp,
     Interface,
+    Note,
     Route,
 )
 from vsipcheck.wire.ip import AddressClass, classify
 
-MAX_TTL = 30
-SYN_WAIT_S = 0.6
-ROUNDS = 6
 MIN_CONTRASTS = 3
-ROUND_GAP_S = 0.35
 TIME_EXCEEDED = 11
+KERNEL_COUNTERS = "kernel_counters"  # topic of a Note: what this host's TCP counted while the SIP check ran
+# A SYN is sent again after one second, then after twice as long each time (RFC 6298 §2.1, §5.5).
+SYN_AGAIN_MS = (1000.0, 3000.0, 7000.0, 15000.0, 31000.0)
+# Paths of one flow and another may differ by so many hops (load balancing): no proof that somebody is nearer.
+UNEQUAL_HOPS = 2
+# Two neighbouring hops are told apart by time when their round trips differ by more than timers and queues do.
+TELLING_MS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Blame:
+class Blame(msgspec.Struct, frozen=True):
     """Whose place a block is, how sure that is, and the sentence that says so."""
 
     domain: FaultDomain
@@ -40,157 +56,7 @@ class Blame:
     sentence: str  # "SYNs to 5070 reach 203.0.113.9 (hop 4) and are never answered, while ..."
     settle_by: str | None
     facts: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Tally:
-    sent: int = 0
-    answered: int = 0
-    contrasts: int = 0
-    address: str | None = None
-    icmp: Icmp | None = None
-    reached: bool = False
-    rtt_ms: float | None = None
-
-
-@dataclass(slots=True)
-class _Trace:
-    target: str
-    hops: dict[int, str] = field(default_factory=dict)
-    tallies: dict[tuple[str, int, int], _Tally] = field(default_factory=dict)  # series, ttl, port
-
-    def tally(self, series: str, ttl: int, port: int) -> _Tally:
-        return self.tallies.setdefault((series, ttl, port), _Tally())
-
-
-async def trace_tcp(context: Context, record: Recorder, target: str, ports: Sequence[int]) -> None:
-    """Record how far SYNs to each of `ports` of `target` get: Hop facts of series `tcp_PORT`, with few connections.
-
-    Distances are found with UDP first. Each SYN is followed by a UDP control with the same TTL, so that a missing
-    answer tells a block from a router that has spent its ICMP budget.
-    """
-    family = Family.IPV6 if ":" in target else Family.IPV4
-    socket = context.network.udp_socket(family, source=context.settings.source)
-    if isinstance(socket, Failure):
-        return
-    started = context.network.now_ms()
-    trace = _Trace(target)
-    prober = UdpProber(context.network, socket, ssrc=0x76736970)
-    try:
-        if not context.network.capabilities.ttl_probes:
-            return
-        await _find_distances(context, prober, trace)
-        if trace.hops:
-            for turn in range(ROUNDS):
-                if context.stopping() or context.remaining_s() < 1.0:
-                    break
-                open_ports = [port for port in ports if not _decided(trace, port)]
-                if not open_ports:
-                    break
-                await asyncio.gather(*(_ask(context, prober, trace, port, turn) for port in open_ports))
-                await asyncio.sleep(ROUND_GAP_S)
-    finally:
-        for (series, ttl, port), tally in sorted(trace.tallies.items()):
-            record.add(
-                Hop(
-                    target=target,
-                    series=series,
-                    ttl=ttl,
-                    ports=(port,),
-                    sent=tally.sent,
-                    answered=tally.answered,
-                    address=tally.address,
-                    rtt_ms=tally.rtt_ms,
-                    icmp=tally.icmp,
-                    reached=tally.reached,
-                    contrasts=tally.contrasts,
-                ),
-                offset_ms=started,
-            )
-        await prober.close()
-
-
-async def _find_distances(context: Context, prober: UdpProber, trace: _Trace) -> None:
-    ports = context.profile.controls.udp_ports
-    probes = []
-    for turn in range(2):
-        # Hop 1 serves every check of the run; its answers are left to those that need it.
-        wanted = [
-            (trace.target, ports[ttl % len(ports)], ttl) for ttl in range(MAX_TTL, 1, -1) if ttl not in trace.hops
-        ]
-        sent = await prober.send_all(wanted)
-        probes.extend(sent)
-        await prober.settle(sent)
-        for probe in sent:
-            if probe.expired and probe.ttl is not None and probe.icmp is not None and probe.icmp.address:
-                trace.hops[probe.ttl] = probe.icmp.address
-        if trace.hops or turn:
-            break
-    farthest = max(trace.hops, default=0)
-    for probe in probes:
-        if probe.ttl is not None and probe.ttl <= farthest + 1:
-            _count_udp(trace, probe.ttl, probe.port, probe.icmp, probe.rtt_ms)
-
-
-def _count_udp(trace: _Trace, ttl: int, port: int, icmp: Icmp | None, rtt_ms: float | None) -> None:
-    tally = trace.tally("udp_control", ttl, port)
-    tally.sent += 1
-    if icmp is not None:
-        tally.answered += 1
-        tally.address, tally.icmp, tally.rtt_ms = icmp.address, icmp, rtt_ms
-        tally.reached = icmp.address == trace.target
-
-
-def _reach(trace: _Trace, port: int) -> int:
-    return max((ttl for (name, ttl, _), t in trace.tallies.items() if name == f"tcp_{port}" and t.answered), default=0)
-
-
-def _decided(trace: _Trace, port: int) -> bool:
-    reach, farthest = _reach(trace, port), max(trace.hops, default=0)
-    if reach >= farthest:
-        return True
-    return any(
-        tally.contrasts >= MIN_CONTRASTS
-        for (name, ttl, _), tally in trace.tallies.items()
-        if name == f"tcp_{port}" and ttl == reach + 1
-    )
-
-
-async def _ask(context: Context, prober: UdpProber, trace: _Trace, port: int, turn: int) -> None:
-    """SYNs at the farthest hops first; once they miss, at every hop, to find the last one that answers."""
-    hops = sorted(trace.hops, reverse=True)
-    reach = _reach(trace, port)
-    beyond = [ttl for ttl in hops if ttl > reach]
-    wanted = beyond[:2] if turn == 0 else [*beyond[:1], *beyond[-2:]] if turn > 2 else beyond
-    await asyncio.gather(*(_ask_hop(context, prober, trace, port, ttl) for ttl in dict.fromkeys(wanted)))
-
-
-async def _ask_hop(context: Context, prober: UdpProber, trace: _Trace, port: int, ttl: int) -> None:
-    controls = context.profile.controls.udp_ports
-    connecting = asyncio.create_task(
-        context.network.tcp_connect(trace.target, port, SYN_WAIT_S, source=context.settings.source, ttl=ttl)
-    )
-    await asyncio.sleep(0.002)  # the SYN leaves first: a control that is answered after it proves a free answer
-    control = prober.send(trace.target, controls[ttl % len(controls)], ttl)
-    result = await connecting
-    if result.stream is not None:
-        await result.stream.close()
-    await prober.settle([control], 0.3)
-    tally = trace.tally(f"tcp_{port}", ttl, port)
-    tally.sent += 1
-    _count_udp(trace, ttl, control.port, control.icmp, control.rtt_ms)
-    arrived = result.stream is not None or result.failure is Failure.REFUSED
-    if arrived or result.icmp is not None:
-        tally.answered += 1
-        tally.reached = arrived
-        tally.icmp = result.icmp
-        tally.address = trace.target if arrived else (result.icmp.address if result.icmp else None)
-        tally.rtt_ms = result.rtt_ms
-    elif control.expired:
-        tally.contrasts += 1
-
-
-# -- reading
+    leaves_network: bool = False  # the probes were seen behind the customer's edge
 
 
 def own_addresses(facts: Facts) -> tuple[str, ...]:
@@ -201,18 +67,25 @@ def own_addresses(facts: Facts) -> tuple[str, ...]:
 
 
 def known_hops(facts: Facts, target: str) -> dict[int, str]:
-    """TTL -> router on the way to `target`; the first hops may come from other targets' paths, which share them."""
-    hops: dict[int, str] = {}
+    """TTL -> router on the way to `target`. Hops that it did not show itself may come from paths to other targets: up
+    to the last router that both paths share, and up to the first one outside the customer's network."""
+    paths: dict[str, dict[int, str]] = {target: {}}
     for hop in facts.of(Hop):
-        if hop.target == target and hop.address and hop.icmp is not None and hop.icmp.type == TIME_EXCEEDED:
-            hops.setdefault(hop.ttl, hop.address)
+        if hop.address and _is_expired(hop) and (hop.series != "udp_public" or hop.target == target):
+            paths.setdefault(hop.target, {}).setdefault(hop.ttl, hop.address)
     own = own_addresses(facts)
-    others: dict[int, str] = {}
-    for hop in facts.of(Hop):
-        if hop.series != "udp_public" and hop.address and hop.icmp is not None and hop.icmp.type == TIME_EXCEEDED:
-            others.setdefault(hop.ttl, hop.address)
-    outside = first_hop_outside(others, own)
-    for ttl, address in others.items():
+    first: dict[int, str] = {}
+    for path in paths.values():
+        for ttl, address in path.items():
+            first.setdefault(ttl, address)
+    outside = first_hop_outside(first, own, edge=edge_of(facts))
+    hops = dict(paths[target])
+    for path in paths.values():
+        shared = max((ttl for ttl, address in path.items() if paths[target].get(ttl) == address), default=0)
+        for ttl, address in path.items():
+            if ttl <= shared:
+                hops.setdefault(ttl, address)
+    for ttl, address in first.items():
         if outside is None or ttl <= outside:
             hops.setdefault(ttl, address)
     return hops
@@ -220,7 +93,186 @@ def known_hops(facts: Facts, target: str) -> dict[int, str]:
 
 def reach_of(hops: Iterable[Hop]) -> int:
     """The farthest TTL at which a router answered time-exceeded, 0 for none."""
-    return max((hop.ttl for hop in hops if hop.answered and hop.icmp and hop.icmp.type == TIME_EXCEEDED), default=0)
+    return max((hop.ttl for hop in hops if _is_expired(hop)), default=0)
+
+
+def edge_of(facts: Facts) -> int | None:
+    """The hop at which the customer's public address is known to live: 1, the gateway; None where it is not known.
+
+    Only the first hop counts: a public address behind another private router may be a carrier's NAT's.
+    """
+    for hop in facts.of(Hop):
+        if hop.series != "udp_public" or not hop.reached:
+            continue
+        returned = hop.icmp is None and hop.ttl == 2  # a probe that passed one router came back to us from it
+        if hop.ttl == 1 or returned:
+            return 1
+    seen = [fact for fact in facts.of(AddressSeen) if fact.address and fact.failure is None]
+    outside = {fact.address for fact in seen if fact.method in ("https_echo", "stun")}
+    gateways = {route.gateway for route in facts.of(Route) if route.gateway}
+    for fact in seen:
+        if fact.method in ("nat_pmp", "upnp", "pcp") and fact.address in outside and fact.server_address in gateways:
+            return 1
+    return None
+
+
+def nearest_suspect(hops: Mapping[int, str], outside: int | None) -> int | None:
+    """The TTL of a SYN that cannot reach the target, so that whoever answers it is nearer; None if no hop tells.
+
+    A load balancer may lead a SYN by a shorter way than UDP, but not past the customer's edge.
+    """
+    farthest = max(hops, default=0)
+    ttl = max(farthest - UNEQUAL_HOPS, outside or 0)
+    return ttl if 1 <= ttl <= farthest else None
+
+
+def left_host(facts: Facts, target: str, port: int) -> bool | None:
+    """Whether SYNs to `port` of `target` left this host, by what its kernel counted; None when that does not tell.
+
+    A SYN that this host's own firewall drops is sent again in vain, and each time the kernel counts a retransmission
+    that failed; one that was lost outside is counted as sent.
+    """
+    again = sum(
+        at_ms <= (attempt.waited_ms or 0.0)
+        for attempt in facts.of(Connection)
+        if attempt.address == target
+        and attempt.port == port
+        and attempt.ttl is None
+        and attempt.failure in (Failure.CONNECT_TIMEOUT, Failure.KERNEL_TIMEOUT)
+        for at_ms in SYN_AGAIN_MS
+    )
+    notes = [note.values for note in facts.of(Note) if note.topic == KERNEL_COUNTERS]
+    repeated = sum(values.get("TCPSynRetrans", 0) for values in notes)
+    failed = sum(values.get("TCPRetransFail", 0) for values in notes)
+    if again < 2 or repeated < again:
+        return None
+    if failed >= again:
+        return False
+    return True if failed == 0 else None
+
+
+class Nearest(msgspec.Struct, frozen=True):
+    """Who answers SYNs to a port: the nearest TTL that draws a SYN-ACK or a RST, and whether that can be the target."""
+
+    ttl: int
+    forged: bool  # by something nearer than the target
+    place: Place | None  # of what answers, where it is not the target
+    hidden: bool  # routers may stand in between that no probe has shown
+    facts: tuple[str, ...]
+
+
+def nearest_answer(facts: Facts, target: str, port: int) -> Nearest | None:
+    """From where SYNs to `port` of `target` are answered, by TTL-limited ones; None when none of these was answered."""
+    own, edge, hops = own_addresses(facts), edge_of(facts), known_hops(facts, target)
+    of_target = [hop for hop in facts.of(Hop) if hop.target == target and hop.series != "udp_public"]
+    mine = [hop for hop in of_target if hop.series == f"tcp_{port}"]
+    nearest = min((hop.ttl for hop in mine if hop.reached), default=None)
+    if nearest is None:
+        return None
+    ids = fact_ids(of_target)
+    routers = [ttl for ttl, address in hops.items() if address != target and _forwards(of_target, ttl)]
+    farthest = max(routers, default=0)
+    suspect = nearest_suspect(hops, first_hop_outside(hops, own, edge=edge))
+    if nearest > farthest or suspect is None or nearest > suspect:
+        return Nearest(nearest, False, None, nearest > farthest + 1, ids)
+    # A RST or SYN-ACK is not rationed: SYNs that drew none, twice, did not get there.
+    passed = max((hop.ttl for hop in mine if hop.ttl < nearest and (_is_expired(hop) or hop.sent > 1)), default=0)
+    place = place_between(passed, nearest, hops, target, own, left_host=False, edge=edge)
+    if place.domain is FaultDomain.UNDETERMINED and passed == nearest - 1 and passed:
+        place = _by_time(facts, mine, target, port, passed, hops, own, edge) or place
+    return Nearest(nearest, True, place, False, ids)
+
+
+def _forwards(hops: Iterable[Hop], ttl: int) -> bool:
+    """A router at `ttl` answered time-exceeded for this very target."""
+    return any(hop.ttl == ttl and _is_expired(hop) for hop in hops)
+
+
+def _is_expired(hop: Hop) -> bool:
+    return hop.answered > 0 and hop.icmp is not None and hop.icmp.type == TIME_EXCEEDED
+
+
+def _by_time(
+    facts: Facts,
+    mine: Iterable[Hop],
+    target: str,
+    port: int,
+    near: int,
+    hops: Mapping[int, str],
+    own: tuple[str, ...],
+    edge: int | None,
+) -> Place | None:
+    """The nearer of two neighbouring hops, where an answer comes too soon for the other; None where time can't tell."""
+
+    def best(ttl: int) -> float | None:
+        same = [h for h in facts.of(Hop) if h.ttl == ttl and h.address == hops.get(ttl) and h.rtt_ms is not None]
+        return min((h.rtt_ms for h in same if h.rtt_ms is not None and _is_expired(h)), default=None)
+
+    near_ms, far_ms = best(near), best(near + 1)
+    took = [hop.rtt_ms for hop in mine if hop.reached and hop.rtt_ms is not None]
+    took += [c.rtt_ms for c in facts.of(Connection) if c.address == target and c.port == port and c.rtt_ms is not None]
+    if near_ms is None or far_ms is None or not took or far_ms - near_ms < TELLING_MS:
+        return None
+    if min(took) >= (near_ms + far_ms) / 2:
+        return None
+    zone = zone_of(near, hops, target, own, edge=edge)
+    if zone is FaultDomain.UNDETERMINED:
+        return None
+    where = f"at {name_hop(near, hops)}: it came after {min(took):.1f} ms, too soon for {name_hop(near + 1, hops)}"
+    return Place(zone, Confidence.LIKELY, f"{where}, which takes {far_ms:.1f} ms", None)
+
+
+def blame_refusal(facts: Facts, target: str, port: int) -> Blame | None:
+    """Who sent the RST to SYNs to `port` of `target`; None when no TTL-limited SYN shows it."""
+    own, edge, hops = own_addresses(facts), edge_of(facts), known_hops(facts, target)
+    nearest = nearest_answer(facts, target, port)
+    if nearest is None:
+        return None
+    outside = first_hop_outside(hops, own, edge=edge)
+    if nearest.forged and nearest.place is not None:
+        place = nearest.place
+        if nearest.ttl == 1:
+            return Blame(
+                FaultDomain.UNDETERMINED,
+                Confidence.LIKELY,
+                f"a SYN to {port} that can get no farther than {name_hop(1, hops)} draws the RST: it is forged by this "
+                "host's own firewall or by the first router",
+                "look at this host's own firewall (nft list ruleset) and at the first router's",
+                nearest.facts,
+            )
+        return Blame(
+            place.domain,
+            place.confidence,
+            f"the RST is forged {place.where}: a SYN to {port} that can get no farther than hop {nearest.ttl} draws "
+            f"it, and the target is behind {name_hop(max(hops), hops)}",
+            place.settle_by,
+            nearest.facts,
+            leaves_network=outside is not None and nearest.ttl > outside,
+        )
+    before = max((ttl for ttl in hops if ttl < nearest.ttl), default=0)
+    if not before:
+        return None
+    far = zone_of(before, hops, target, own, edge=edge)
+    if outside is None or before < outside:
+        return Blame(
+            FaultDomain.UNDETERMINED,
+            Confidence.POSSIBLE,
+            f"the RST comes from hop {nearest.ttl}, and the last router seen before it, {name_hop(before, hops)}, may "
+            "still be your own",
+            "compare a capture on the WAN side: a RST that is not in it is your own firewall's",
+            nearest.facts,
+        )
+    same = [c for c in facts.of(Connection) if c.address == target and c.port != port and c.failure is None]
+    certain = far is FaultDomain.PROVIDER or not nearest.hidden or bool(same)
+    return Blame(
+        FaultDomain.PROVIDER,
+        Confidence.LIKELY if certain else Confidence.POSSIBLE,
+        f"the RST comes from hop {nearest.ttl}, as far as the target, behind {name_hop(before, hops)}: nothing nearer "
+        "sends it",
+        None if certain else "compare a capture at the far end",
+        nearest.facts,
+        leaves_network=True,
+    )
 
 
 def blame_silence(facts: Facts, target: str, port: int) -> Blame:
@@ -229,12 +281,25 @@ def blame_silence(facts: Facts, target: str, port: int) -> Blame:
     hops = known_hops(facts, target)
     mine = [hop for hop in facts.of(Hop) if hop.target == target and hop.series == f"tcp_{port}"]
     other = [hop for hop in facts.of(Hop) if hop.target == target and hop.series not in (f"tcp_{port}", "udp_public")]
-    controls = [c for c in facts.of(Connection) if c.address == target and c.port != port and c.purpose == "control"]
+    controls = [c for c in facts.of(Connection) if c.address == target and c.port != port and c.ttl is None]
     connected = [c for c in controls if c.failure is None]
     answered = connected or [c for c in controls if c.failure is Failure.REFUSED]
     reach = reach_of(mine)
     control_reach = reach_of(other)
     ids = fact_ids([*mine, *other, *controls])
+    edge, sent = edge_of(facts), left_host(facts, target, port)
+    if sent is False and reach == 0:
+        missed = any(hop.contrasts >= MIN_CONTRASTS for hop in mine)
+        seen = "" if not missed else f", while UDP to the same address gets to {name_hop(control_reach, hops)}"
+        notes = [note for note in facts.of(Note) if note.topic == KERNEL_COUNTERS]
+        return Blame(
+            FaultDomain.HOST,
+            Confidence.PROVEN if missed else Confidence.LIKELY,
+            f"SYNs to {port} never leave this host: its kernel counted a failure each time that it sent one "
+            f"again{seen}",
+            None if missed else "look at the OUTPUT chain of this host's firewall: nft list ruleset",
+            (*ids, *fact_ids(notes)),
+        )
     if not mine or (reach == 0 and control_reach == 0):
         if connected:
             return Blame(
@@ -252,10 +317,11 @@ def blame_silence(facts: Facts, target: str, port: int) -> Blame:
             f"capture on the WAN side of your router: are SYNs to {port} seen leaving?",
             ids,
         )
-    stopped = [hop for hop in mine if hop.ttl > reach and hop.contrasts >= MIN_CONTRASTS]
-    if stopped and reach < control_reach:
-        beyond = min(ttl for ttl in hops if ttl > reach)
-        place = place_between(reach, beyond, hops, target, own, udp=False)
+    outside = first_hop_outside(hops, own, edge=edge)
+    stopped = min((hop.ttl for hop in mine if hop.ttl > reach and hop.contrasts >= MIN_CONTRASTS), default=None)
+    if stopped is not None and reach < control_reach:
+        # Hops between the two were not heard about these SYNs, so that they say nothing.
+        place = place_between(reach, stopped, hops, target, own, left_host=sent is True, edge=edge)
         return Blame(
             place.domain,
             place.confidence,
@@ -263,19 +329,21 @@ def blame_silence(facts: Facts, target: str, port: int) -> Blame:
             f"to {name_hop(control_reach, hops)}",
             place.settle_by,
             ids,
+            leaves_network=outside is not None and reach >= outside,
         )
-    outside = first_hop_outside(hops, own)
     if outside is None or reach < outside:
         return Blame(
             FaultDomain.UNDETERMINED,
             Confidence.POSSIBLE,
             f"SYNs to {port} get to {name_hop(reach, hops)}, which may still be your own network; nothing was seen "
-            "beyond",
+            "beyond"
+            if reach
+            else f"no router on the way shows how far SYNs to {port} get",
             f"capture on the WAN side of your router: are SYNs to {port} seen leaving?",
             ids,
         )
     last = f"SYNs to {port} leave your network (seen as far as {name_hop(reach, hops)}) and are never answered"
-    if answered:
+    if answered and reach >= control_reach:
         how = "is answered" if connected else "is refused by a RST, so something is there"
         return Blame(
             FaultDomain.PROVIDER,
@@ -283,21 +351,28 @@ def blame_silence(facts: Facts, target: str, port: int) -> Blame:
             f"{last}, while TCP {answered[0].port} to the same address {how}",
             None,
             ids,
+            leaves_network=True,
         )
-    near = zone_of(reach, hops, target, own)
+    near = zone_of(reach, hops, target, own, edge=edge)
     return Blame(
-        FaultDomain.PROVIDER,
+        FaultDomain.PROVIDER if near is FaultDomain.PROVIDER else FaultDomain.UNDETERMINED,
         Confidence.LIKELY if near is FaultDomain.PROVIDER else Confidence.POSSIBLE,
-        f"{last}, as far as any probe to this address gets",
+        f"{last}, as far as any probe to this address gets"
+        if reach >= control_reach
+        else f"{last}; other probes were seen as far as {name_hop(control_reach, hops)}",
         "the provider can see at its edge whether the SYNs arrive; if they do not, the ISP behind "
         f"{name_hop(reach, hops)} drops them",
         ids,
+        leaves_network=True,
     )
 
 
-def blame_icmp(facts: Facts, icmp: Icmp, target: str) -> Blame:
-    """Whose device sent an ICMP error about a packet to `target`: the sender is who blocks, or who knows why."""
-    own = own_addresses(facts)
+def blame_icmp(facts: Facts, icmp: Icmp, target: str, hops: Mapping[int, str] | None = None) -> Blame:
+    """Whose device sent an ICMP error about a packet to `target`: the sender is who blocks, or who knows why.
+
+    `hops` are those of the way to `target`, where more is known than the facts say by themselves.
+    """
+    own, edge = own_addresses(facts), edge_of(facts)
     sender = icmp.address
     said = f"ICMP type {icmp.type} code {icmp.code}"
     local = {interface.address for interface in facts.of(Interface)} | set(own)
@@ -305,9 +380,19 @@ def blame_icmp(facts: Facts, icmp: Icmp, target: str) -> Blame:
         return Blame(FaultDomain.HOST, Confidence.PROVEN, f"this host's own network stack said {said}", None, ())
     if sender == target:
         return Blame(FaultDomain.PROVIDER, Confidence.LIKELY, f"{said} came from {sender} itself", None, ())
-    hops = known_hops(facts, target)
+    hops = known_hops(facts, target) if hops is None else hops
     seen = [ttl for ttl, address in hops.items() if address == sender]
     public = {fact.address for fact in facts.of(AddressSeen) if fact.address}
+    shared = any(classify(address) is AddressClass.SHARED for address in hops.values())
+    if sender in public and shared:
+        return Blame(
+            FaultDomain.ISP,
+            Confidence.LIKELY,
+            f"{said} came from {sender}, your public address, which is a carrier's NAT's: there are routers in "
+            "100.64.0.0/10 on the way",
+            None,
+            (),
+        )
     if sender in public:
         return Blame(
             FaultDomain.LOCAL_NETWORK,
@@ -317,16 +402,25 @@ def blame_icmp(facts: Facts, icmp: Icmp, target: str) -> Blame:
             (),
         )
     if seen:
-        zone = zone_of(min(seen), hops, target, own)
+        zone = zone_of(min(seen), hops, target, own, edge=edge)
         confidence = Confidence.PROVEN if zone is FaultDomain.LOCAL_NETWORK and min(seen) == 1 else Confidence.LIKELY
-        settle = f"find out who runs {sender}" if zone is FaultDomain.UNDETERMINED else None
-        return Blame(zone, confidence, f"{said} came from {name_hop(min(seen), hops)}", settle, ())
+        settle = f"find out who runs {sender}: whois names it" if zone is FaultDomain.UNDETERMINED else None
+        outside = first_hop_outside(hops, own, edge=edge)
+        leaves = outside is not None and min(seen) >= outside
+        return Blame(zone, confidence, f"{said} came from {name_hop(min(seen), hops)}", settle, (), leaves)
     kind = classify(sender)
     if any(route.gateway == sender for route in facts.of(Route)):
         return Blame(FaultDomain.LOCAL_NETWORK, Confidence.PROVEN, f"{said} came from {sender}, your gateway", None, ())
     if kind in (AddressClass.PRIVATE, AddressClass.LINK_LOCAL, AddressClass.UNIQUE_LOCAL):
+        told = describe_zone(2, {2: sender}, target, own)
+        if told.domain is FaultDomain.LOCAL_NETWORK:
+            return Blame(told.domain, Confidence.LIKELY, f"{said} came from {sender}: {told.why}", None, ())
         return Blame(
-            FaultDomain.LOCAL_NETWORK, Confidence.LIKELY, f"{said} came from {sender}, a private address", None, ()
+            FaultDomain.UNDETERMINED,
+            Confidence.POSSIBLE,
+            f"{said} came from {sender}: {told.why}",
+            f"find out who runs {sender}: a router of yours, or the ISP's access router",
+            (),
         )
     if kind is AddressClass.SHARED:
         return Blame(FaultDomain.ISP, Confidence.LIKELY, f"{said} came from {sender}, carrier space", None, ())
@@ -335,9 +429,10 @@ def blame_icmp(facts: Facts, icmp: Icmp, target: str) -> Blame:
             FaultDomain.PROVIDER, Confidence.LIKELY, f"{said} came from {sender}, in the target's network", None, ()
         )
     return Blame(
-        FaultDomain.ISP,
+        FaultDomain.UNDETERMINED,
         Confidence.POSSIBLE,
         f"{said} came from {sender}, a router outside your network",
-        f"whois {sender} names the operator to ask",
+        f"whois {sender} names the operator to ask: the ISP, a network in between, or the provider",
         (),
+        leaves_network=True,
     )

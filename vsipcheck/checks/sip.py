@@ -4,8 +4,10 @@ What can be seen, what else would look just like it, and so what may be said:
 
 - SYN-ACK: something at that address, or in its place, accepts connections. SYN proxies, captive portals and firewalls
   that terminate TCP do so too. Pass of `sip.connect` says no more.
-- RST: no listener, or a firewall's forgery. One that comes back in a fraction of the time that a control connection to
-  the same address takes was sent by something nearer; otherwise it is the far end's, `possible`.
+- RST: no listener, or a firewall's forgery. SYNs whose TTL cannot reach the target tell (`paths.blame_refusal`).
+  Without them: one that comes back in a fraction of the time that a control connection to the same address takes was
+  sent by something nearer; otherwise it is the far end's, `possible`.
+- SYN-ACK to a SYN whose TTL cannot reach the target: something nearer answers in its place, whatever SIP then says.
 - Three SYNs lost: whose place that is, the hops tell (`paths.blame_silence`). Fewer prove nothing: `unknown`.
 - A final answer with our branch, sent-by, Call-ID and CSeq: a SIP server read our request. A SIP proxy or gateway of
   the customer's own network could give it as well, so that the answer is in the report with its Server header. It does
@@ -31,12 +33,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from vsipcheck.checks.alg import ALG, judge_alg
 from vsipcheck.checks.base import Check, Facts, fact_ids, span_ms
 from vsipcheck.checks.dns import is_address, record_types, signalling_names
-from vsipcheck.checks.paths import Blame, blame_icmp, blame_silence
+from vsipcheck.checks.paths import Blame, Nearest, blame_icmp, blame_refusal, blame_silence, nearest_answer
 from vsipcheck.checks.sip_addresses import addresses_from_sip, sent_and_received
-from vsipcheck.checks.sip_dialogue import MAX_ADDRESSES, altered_fields, is_dialled, measure
+from vsipcheck.checks.sip_dialogue import IN_DIALOG, MAX_ADDRESSES, altered_fields, is_dialled, measure
 from vsipcheck.checks.sip_size import SIZE_FINDING, judge_sizes
 from vsipcheck.model import (
     AddressSeen,
@@ -58,6 +62,7 @@ from vsipcheck.wire.text import sanitise
 
 CONNECT = "sip.connect"
 OPTIONS = "sip.options"
+IN_DIALOG_FINDING = "sip.in_dialog"
 REDUNDANCY = "sip.redundancy"
 
 # Ours: an edge in the same country answers in tens of milliseconds, one across the world in 300.
@@ -140,10 +145,13 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
         _judge_options(target, connect, facts, profile, settings)
         for target, connect in zip(wanted, connects, strict=True)
     ]
+    options = [_by_nearer(finding, connect) for finding, connect in zip(options, connects, strict=True)]
     judged = list(zip(wanted, connects, options, strict=True))
+    port = profile.signalling.in_dialog_port
     return [
         *connects,
         *options,
+        *([] if port is None else [_judge_in_dialog(target, port, facts, profile) for target in wanted]),
         _judge_redundancy(judged, profile, settings),
         judge_alg(facts, profile, settings),
         *judge_sizes(facts, profile, settings),
@@ -242,6 +250,9 @@ def _judge_connect(target: Target, wanted: Sequence[Target], facts: Facts, profi
         _count("connected", len(good)),
     )
     in_time = f" in {statistics.median(rtts):.0f} ms" if rtts else ""
+    nearest = nearest_answer(facts, target.address, port) if good else None
+    if nearest is not None and nearest.forged and nearest.place is not None:
+        return _answered_by_nearer(CONNECT, target, port, nearest, attempts, measures)
     if not bad:
         return _finding(
             CONNECT,
@@ -269,10 +280,10 @@ def _judge_connect(target: Target, wanted: Sequence[Target], facts: Facts, profi
     controls = [
         control
         for control in facts.of(Connection, "sip")
-        if control.purpose == "control" and control.address == target.address and control.ttl is None
+        if control.purpose in ("control", IN_DIALOG) and control.address == target.address and control.ttl is None
     ]
     controls_told = _tell_controls(controls)
-    status, reason, blame = _blame_connect(worst, bad, controls, target, facts, profile)
+    status, reason, blame = _blame_connect(worst, bad, controls, target, facts, profile, port)
     summary = f"{where} cannot be reached: {_how(worst)}.{controls_told}"
     if status is Status.UNKNOWN and reason == "connect_timeout":
         summary = f"{where} did not answer {_syns(bad)} SYNs, too few to prove that it never does.{controls_told}"
@@ -402,9 +413,10 @@ def _blame_connect(
     target: Target,
     facts: Facts,
     profile: Profile,
+    port: int,
 ) -> tuple[Status, str, _Blame]:
     """Verdict and fault domain where no attempt succeeded."""
-    address, port = target.address, profile.signalling.port
+    address = target.address
     assert address is not None
     failure = worst.failure
     assert failure is not None
@@ -415,15 +427,19 @@ def _blame_connect(
                 "connect_timeout",
                 _Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by="Run with --timeout 5 or more."),
             )
-        return Status.FAIL, "connect_timeout", _blame_path(blame_silence(facts, address, port), target, facts, profile)
+        silence = blame_silence(facts, address, port)
+        return Status.FAIL, "connect_timeout", _blame_path(silence, target, facts, profile, port)
     if failure in (Failure.REFUSED, Failure.RESET):
-        return Status.FAIL, "refused", _blame_reset(worst, controls, address, port)
+        refusal = blame_refusal(facts, address, port)
+        if refusal is None:
+            return Status.FAIL, "refused", _blame_reset(worst, controls, address, port)
+        return Status.FAIL, "refused", _blame_rst(refusal, target, facts, profile, port)
     if failure in _ICMP:
         if worst.icmp is not None and worst.icmp.address is not None:
             return (
                 Status.FAIL,
                 str(failure),
-                _blame_path(blame_icmp(facts, worst.icmp, address), target, facts, profile),
+                _blame_path(blame_icmp(facts, worst.icmp, address), target, facts, profile, port),
             )
         if worst.icmp is not None and failure is Failure.HOST_UNREACHABLE:
             # Our own kernel says so when nobody answers its ARP or neighbour solicitation.
@@ -470,16 +486,138 @@ def _blame_connect(
     )
 
 
-def _blame_path(path: Blame, target: Target, facts: Facts, profile: Profile) -> _Blame:
+def _blame_rst(path: Blame, target: Target, facts: Facts, profile: Profile, port: int) -> _Blame:
+    """What TTL-limited SYNs say of a RST. The far end is asked about its listener, not about a whitelist alone."""
+    blame = _blame_path(path, target, facts, profile, port)
+    if path.domain is not FaultDomain.PROVIDER:
+        return blame
+    seen = path.sentence.replace("your ", "our ")
+    remedy = (
+        f"Ask {profile.provider} whether {target.address} takes connections on TCP {port}, and from whom "
+        f"({_our_address(facts)} is refused): {seen}."
+    )
+    return _Blame(path.domain, path.confidence, remedy, path.settle_by, path.sentence, path.facts)
+
+
+def _answered_by_nearer(
+    finding_id: str,
+    target: Target,
+    port: int,
+    nearest: Nearest,
+    attempts: Sequence[Connection],
+    measures: tuple[Measure, ...],
+) -> Finding:
+    """Something on the way accepts connections in the target's place: that it is reachable is then not known."""
+    place = nearest.place
+    assert place is not None
+    own = place.domain is FaultDomain.LOCAL_NETWORK
+    return _finding(
+        finding_id,
+        target.key,
+        Status.WARN,
+        "answered_from_nearer",
+        f"Something nearer than {target.address} accepts connections to TCP {port} in its place, {place.where}: a SYN "
+        f"that can get no farther than hop {nearest.ttl} is answered.",
+        facts=attempts,
+        blame=_Blame(
+            place.domain,
+            place.confidence,
+            f"Take TCP {port} out of the transparent proxy, SIP ALG or captive portal "
+            f"{'in your network' if own else place.where}.",
+            place.settle_by,
+            facts=nearest.facts,
+        ),
+        measures=measures,
+    )
+
+
+_NO_SIP_SERVER = frozenset(
+    {"silent_after_accept", "reset_after_request", "closed_after_request", "not_sip", "options_ignored"}
+)
+
+
+def _by_nearer(options: Finding, connect: Finding) -> Finding:
+    """What becomes of OPTIONS is the deed of whoever accepts the connections in the target's place."""
+    if connect.reason != "answered_from_nearer" or options.reason not in _NO_SIP_SERVER:
+        return options
+    return msgspec.structs.replace(
+        options,
+        fault_domain=connect.fault_domain,
+        confidence=connect.confidence,
+        remedy=connect.remedy,
+        settle_by=connect.settle_by,
+        summary=f"{options.summary} Who does so is nearer than the provider: see {CONNECT}.",
+        facts=tuple(dict.fromkeys([*options.facts, *connect.facts])),
+    )
+
+
+def _judge_in_dialog(target: Target, port: int, facts: Facts, profile: Profile) -> Finding:
+    """Whether connections get to where the provider's Record-Route sends ACK and BYE (RFC 3261 §16.12)."""
+    if target.why_not is not None or target.address is None:
+        return _untried(IN_DIALOG_FINDING, target)
+    attempts = [
+        attempt
+        for attempt in facts.of(Connection, "sip")
+        if attempt.purpose == IN_DIALOG
+        and (attempt.name, attempt.address, attempt.port) == (target.name, target.address, port)
+        and attempt.failure is not Failure.CANCELLED
+    ]
+    where = f"TCP {port} of {target.address}, where the provider's Record-Route sends ACK and BYE,"
+    if not attempts or all(attempt.failure is Failure.NO_ROUTE for attempt in attempts):
+        return _finding(
+            IN_DIALOG_FINDING,
+            target.key,
+            Status.UNKNOWN,
+            "not_measured",
+            f"{where} was not tried.",
+            settle_by=f"See {CONNECT}, and run again.",
+        )
+    good = [attempt for attempt in attempts if attempt.failure is None]
+    measures = _rtt_measures([attempt.rtt_ms for attempt in good if attempt.rtt_ms is not None])
+    if good:
+        return _finding(
+            IN_DIALOG_FINDING,
+            target.key,
+            Status.PASS,
+            "connected",
+            f"{where} accepts connections.",
+            facts=attempts,
+            measures=measures,
+        )
+    worst = _most_telling(attempts)
+    status, reason, blame = _blame_connect(worst, attempts, (), target, facts, profile, port)
+    signalling = profile.signalling.port
+    return _finding(
+        IN_DIALOG_FINDING,
+        target.key,
+        status,
+        reason,
+        f"{where} cannot be reached: {_how(worst)}. Calls are then set up over TCP {signalling}, and may break off "
+        "when ACK or BYE get lost.",
+        facts=attempts,
+        blame=blame,
+        failure=worst.failure,
+        measures=measures,
+    )
+
+
+def _blame_path(path: Blame, target: Target, facts: Facts, profile: Profile, port: int) -> _Blame:
     """What the hops say, with what that party has to do: to the provider, a sentence that can be sent on as it is."""
-    place = f"TCP {profile.signalling.port} of {_named(target)}"
+    place = f"TCP {port} of {_named(target)}"
     seen = path.sentence.replace("your ", "our ").rstrip(".")
     remedy = {
         FaultDomain.HOST: f"Let {place} out in this host's own firewall.",
         FaultDomain.LOCAL_NETWORK: f"Let {place} out in this network's router or firewall.",
         FaultDomain.ISP: f"Ask the ISP to let {place} through: {seen}.",
         FaultDomain.PROVIDER: f"Ask {profile.provider} to whitelist {_our_address(facts)} for {place}: {seen}.",
-    }.get(path.domain, f"Let {place} out in your router; if it already does, ask the ISP behind it.")
+    }.get(path.domain)
+    if remedy is None and path.leaves_network:
+        remedy = (
+            f"Ask the ISP whether it lets {place} through, and {profile.provider} whether it lets "
+            f"{_our_address(facts)} in: {seen}."
+        )
+    if remedy is None:
+        remedy = f"Let {place} out in your router; if it already does, ask the ISP behind it."
     return _Blame(path.domain, path.confidence, remedy, path.settle_by, path.sentence, path.facts)
 
 
@@ -490,7 +628,11 @@ def _named(target: Target) -> str:
 def _our_address(facts: Facts) -> str:
     """Our public address for a sentence to the provider, where everybody who could say agrees."""
     told = {seen.address for seen in addresses_from_sip(facts) if seen.trusted}
-    told = told or {seen.address for seen in facts.of(AddressSeen) if seen.failure is None and seen.address}
+    told = told or {
+        seen.address
+        for seen in facts.of(AddressSeen)
+        if seen.method in ("https_echo", "stun") and seen.failure is None and seen.address
+    }
     only = next(iter(told)) if len(told) == 1 else None
     return only or "this trunk's public address"
 
@@ -1106,7 +1248,7 @@ def _least_confidence(guilty: Sequence[Finding]) -> Confidence:
 CHECK = Check(
     name="sip",
     title="SIP signalling",
-    finding_ids=(CONNECT, OPTIONS, REDUNDANCY, ALG, SIZE_FINDING),
+    finding_ids=(CONNECT, OPTIONS, IN_DIALOG_FINDING, REDUNDANCY, ALG, SIZE_FINDING),
     needs=("dns",),
     measure=measure,
     judge=judge,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vsipcheck import VERSION
 from vsipcheck.checks.base import Context, Recorder
 from vsipcheck.checks.dns import is_address, record_types, signalling_names
-from vsipcheck.checks.paths import trace_tcp
+from vsipcheck.checks.path_trace import trace_tcp
+from vsipcheck.checks.paths import KERNEL_COUNTERS
 from vsipcheck.model import Connection, Exchange, Failure, Lookup, Message, Note, Route
 from vsipcheck.net import Stream, TcpConnect
 from vsipcheck.wire.errors import WireError
@@ -46,6 +47,8 @@ PING, PONG = b"\r\n\r\n", b"\r\n"
 # alone and ask for no `rport`, so that RFC 3261 §18.2.1 decides whether the server adds `received`: see `alg`.
 ALG_OWN, ALG_DOCUMENTATION, ALG_PUBLIC = "alg_own", "alg_documentation", "alg_public"
 SIZE, SIZE_CONTROL = "size", "size_control"
+# What a connection is for, beside "sip" and "control": where requests within a dialog go (RFC 3261 §16.12).
+IN_DIALOG = "in_dialog"
 # RFC 5737 §3 and RFC 3849: nobody's address, and nothing that a NAT translates.
 DOCUMENTATION = {4: "192.0.2.1", 6: "2001:db8::1"}
 # For what comes after answers on the same connection.
@@ -70,6 +73,23 @@ def is_dialled(name: str, address: str) -> bool:
 async def measure(context: Context, record: Recorder) -> None:
     """Record connections and OPTIONS exchanges with every address of every name, as soon as the name is resolved."""
     progress = _Progress(context)
+    before = context.network.kernel_counters()
+    try:
+        await _measure_names(context, record, progress)
+    finally:
+        _record_counters(context, record, before)
+
+
+def _record_counters(context: Context, record: Recorder, before: dict[str, int]) -> None:
+    """SYNs that were sent again meanwhile, and those that this host itself could not send."""
+    after = context.network.kernel_counters()
+    counted = {name: after[name] - before[name] for name in before if name in after}
+    if any(counted.values()):
+        text = "how often this host's TCP sent SYNs again meanwhile, and how often that failed, for all its programs"
+        record.add(Note(topic=KERNEL_COUNTERS, text=text, values=counted))
+
+
+async def _measure_names(context: Context, record: Recorder, progress: _Progress) -> None:
     async with asyncio.TaskGroup() as tasks:
         for name in signalling_names(context.profile):
             if is_address(name):
@@ -152,7 +172,11 @@ async def _measure_address(
                     context, record, name, address, number, share, outcome, compares=compares and number == 1
                 )
             )
-        tasks.create_task(_measure_controls(context, record, name, address, outcomes))
+        in_dialog = context.profile.signalling.in_dialog_port
+        others = {} if in_dialog is None else {in_dialog: loop.create_future()}
+        for port, other in others.items():
+            tasks.create_task(_measure_in_dialog(context, record, name, address, port, other))
+        tasks.create_task(_measure_path(context, record, name, address, outcomes, others))
     if context.settings.size and any(outcome.done() and outcome.result() is None for outcome in outcomes):
         await _measure_sizes(context, record, name, address)
     progress.finished(f"{name} {address}")
@@ -168,20 +192,49 @@ def _shares(count: int, connections: int) -> list[int]:
     return [count // connections + (number < count % connections) for number in range(connections)]
 
 
-async def _measure_controls(
-    context: Context, record: Recorder, name: str, address: str, outcomes: Sequence[asyncio.Future[Failure | None]]
+async def _measure_in_dialog(
+    context: Context,
+    record: Recorder,
+    name: str,
+    address: str,
+    port: int,
+    outcome: asyncio.Future[Failure | None],
 ) -> None:
-    """Once a connection fails or stalls: another port of the same address, and where SYNs get stuck."""
-    await asyncio.wait(outcomes, timeout=STALL_S)
-    stalled = [outcome for outcome in outcomes if not outcome.done()]
-    if not stalled and all(outcome.result() is None for outcome in outcomes):
-        return
-    ports = context.profile.controls.tcp_ports
+    """One connection to where the provider's Record-Route sends ACK and BYE. Nothing is said on it."""
+    connection, stream = await _connect(context, record, name, address, port, IN_DIALOG, 1)
+    outcome.set_result(connection.failure)
+    if stream is not None:
+        await stream.close()
+
+
+async def _measure_path(
+    context: Context,
+    record: Recorder,
+    name: str,
+    address: str,
+    outcomes: Sequence[asyncio.Future[Failure | None]],
+    others: Mapping[int, asyncio.Future[Failure | None]],
+) -> None:
+    """Who answers SYNs, or, once one fails or stalls: another port of the same address, and where SYNs get stuck."""
+    await asyncio.wait([*outcomes, *others.values()], timeout=STALL_S)
+    signalling = context.profile.signalling.port
+    by_port = {signalling: list(outcomes)} | {port: [other] for port, other in others.items()}
+    silent = [port for port, seen in by_port.items() if any(not each.done() for each in seen)]
+    refused = [port for port, seen in by_port.items() if any(_is(each, Failure.REFUSED) for each in seen)]
+    accepted = all(each.done() and each.result() is None for each in outcomes)
+    controls = [port for port in context.profile.controls.tcp_ports if port not in others]
     async with asyncio.TaskGroup() as tasks:
-        for port in ports:
-            tasks.create_task(_control(context, record, name, address, port))
-        if stalled:
-            tasks.create_task(_trace(context, record, address, [context.profile.signalling.port, *ports]))
+        if not accepted:
+            for port in controls:
+                tasks.create_task(_control(context, record, name, address, port))
+            if silent:
+                silent += controls
+        if silent or refused or accepted:
+            tasks.create_task(_trace(context, record, address, silent, refused, [signalling] if accepted else []))
+
+
+def _is(outcome: asyncio.Future[Failure | None], failure: Failure) -> bool:
+    return outcome.done() and outcome.result() is failure
 
 
 async def _control(context: Context, record: Recorder, name: str, address: str, port: int) -> None:
@@ -190,10 +243,17 @@ async def _control(context: Context, record: Recorder, name: str, address: str, 
         await stream.close()
 
 
-async def _trace(context: Context, record: Recorder, address: str, ports: Sequence[int]) -> None:
+async def _trace(
+    context: Context,
+    record: Recorder,
+    address: str,
+    silent: Sequence[int],
+    refused: Sequence[int],
+    answered: Sequence[int],
+) -> None:
     try:
         async with asyncio.timeout(context.settings.timeout_s):
-            await trace_tcp(context, record, address, ports)
+            await trace_tcp(context, record, address, silent, refused=refused, answered=answered)
     except TimeoutError:
         record.add(Note(topic="trace_cut_short", text=f"The path to {address} could not be walked in time"))
 

@@ -260,3 +260,9 @@ class Network(Protocol):
     def route_to(self, address: str) -> RouteChoice:
         """By a connected UDP socket, which sends nothing."""
         ...
+
+    def kernel_counters(self) -> dict[str, int]:
+        """What this host's TCP has counted so far, over all its programs: TCPSynRetrans, TCPRetransFail; {} where the
+        system does not tell. A SYN that the host's own firewall drops raises both when it is sent again, one that was
+        lost outside only the first."""
+        ...

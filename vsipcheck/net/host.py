@@ -210,6 +210,20 @@ class HostNetwork:
 
         return interfaces.route_to(address)
 
+    def kernel_counters(self) -> dict[str, int]:
+        return system_counters() if is_linux() else {}
+
+
+def system_counters(path: str = "/proc/net/netstat") -> dict[str, int]:
+    """TCPSynRetrans and TCPRetransFail of this network namespace; {} where they can't be read."""
+    try:
+        with open(path, encoding="ascii") as file:
+            names, values = (line.split() for line in file if line.startswith("TcpExt:"))
+        counted = dict(zip(names[1:], map(int, values[1:]), strict=True))
+        return {name: counted[name] for name in ("TCPSynRetrans", "TCPRetransFail")}
+    except (OSError, ValueError, KeyError):
+        return {}
+
 
 def _capabilities() -> Capabilities:
     name = _OS_NAMES.get(sys.platform, sys.platform)

@@ -59,6 +59,7 @@ _PORTAL = SipBehaviour(kind="http")
 # glibc turns to the next nameserver after this; resolv.conf(5): options timeout:1 attempts:1.
 _SYSTEM_TIMEOUT_S = 1.0
 _SWEEP_CHUNK = 2000
+_SYN_AGAIN_S = (1.0, 3.0, 7.0, 15.0)  # RFC 6298 §5.5
 
 
 class SimStream:
@@ -224,6 +225,7 @@ class SimNetwork:
                 mapped = partial(self._mapped, "udp", address, server.port)
                 self.stun_listeners[address, server.port] = StunListener(behaviour, scenario.helpers.rtt_ms, mapped)
         self.stun_addresses: dict[int, tuple[str, int]] = {}  # by the listener's loopback port
+        self._counters = {"TCPSynRetrans": 0, "TCPRetransFail": 0}
         self._streams: list[SimStream] = []
         self._udp_sockets: list[SimUdpSocket] = []
 
@@ -354,6 +356,10 @@ class SimNetwork:
             await asyncio.sleep(fate.rtt_ms / 1000)
             return TcpConnect(None, at_ms, fate.rtt_ms, failure=Failure.REFUSED, errno=errno.ECONNREFUSED)
         await asyncio.sleep(timeout_s)
+        again = sum(at_s <= timeout_s for at_s in _SYN_AGAIN_S)
+        self._counters["TCPSynRetrans"] += again
+        if self.paths.stays_here("tcp", address, port):
+            self._counters["TCPRetransFail"] += again
         return TcpConnect(None, at_ms, failure=Failure.CONNECT_TIMEOUT, waited_ms=timeout_s * 1000)
 
     def udp_socket(self, family: Family, *, source: str | None = None) -> UdpSocket | Failure:
@@ -451,6 +457,9 @@ class SimNetwork:
         if not host.interface or ":" in address:
             return RouteChoice(None, failure=Failure.NO_ROUTE)
         return RouteChoice(host.address, host.interface, host.gateway)
+
+    def kernel_counters(self) -> dict[str, int]:
+        return dict(self._counters)
 
     # The rest.
 

@@ -61,6 +61,10 @@ class Paths:
                 return self._blocked(block, hops)
         return self._answer_of(target, protocol, address, port)
 
+    def stays_here(self, protocol: Protocol, address: str, port: int) -> bool:
+        """Whether this host's own firewall drops it."""
+        return self._block_at(0, protocol, address, port) is not None
+
     def way(self, address: str) -> tuple[tuple[Hop, ...], Target]:
         """The routers towards `address`, and who sits there. A router's own address lies at its place."""
         shared = self._scenario.routers
