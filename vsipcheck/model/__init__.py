@@ -16,6 +16,7 @@ from vsipcheck.model.facts import (
     PastRun,
     PortSpan,
     Route,
+    UnreadFact,
 )
 from vsipcheck.model.profile import (
     Controls,
@@ -107,6 +108,7 @@ __all__ = [
     "Tool",
     "Traffic",
     "Trouble",
+    "UnreadFact",
     "fill_pattern",
     "first_sentence",
     "pattern_of",

@@ -198,6 +198,7 @@ class PastRun(Fact, frozen=True, kw_only=True, tag="past_run"):
     started_at: str
     public_address: str | None = None
     statuses: dict[str, str] = {}
+    runs: int = 1  # how many runs in a row this one stands for, itself included: all saw the same address
 
 
 class Note(Fact, frozen=True, kw_only=True, tag="note"):
@@ -206,6 +207,26 @@ class Note(Fact, frozen=True, kw_only=True, tag="note"):
     topic: str
     text: str
     values: dict[str, Any] = {}
+
+
+class UnreadFact(dict[str, Any]):
+    """A fact of a kind, or in a shape, that this version does not know: kept as it was read, and written so again."""
+
+    @property
+    def id(self) -> str:
+        return str(self.get("id", ""))
+
+    @property
+    def offset_ms(self) -> float:
+        return _number(self.get("offset_ms")) or 0.0
+
+    @property
+    def duration_ms(self) -> float | None:
+        return _number(self.get("duration_ms"))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 AnyFact = Lookup | Connection | Exchange | Hop | PortSpan | AddressSeen | Interface | Route | PastRun | Note
