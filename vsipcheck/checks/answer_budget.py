@@ -1,12 +1,15 @@
 """How many ICMP errors each router still has for us: one account for all probes of a run.
 
-Routers limit how often they answer one prober (Linux: about one a second after a burst of six), and every check asks the
-nearest of them. Who spends without looking takes the answers that another check's verdict needs.
+Routers limit how often they answer one prober (Linux: about one a second after a burst of six), and every check asks
+the nearest of them. Who spends without looking takes the answers that another check's verdict needs.
 """
 
 from __future__ import annotations
 
 import bisect
+import contextlib
+import itertools
+from collections.abc import Iterator
 
 import msgspec
 
@@ -30,6 +33,32 @@ class AnswerBudget:
 
     def __init__(self) -> None:
         self._routers: dict[str, _Router] = {}
+        self._hops: dict[int, dict[str, str]] = {}  # TTL -> target -> router
+        self._reserved = 0
+
+    def saw(self, target: str, ttl: int, router: str) -> None:
+        """Write down which router is at hop `ttl` of the way to `target`."""
+        self._hops.setdefault(ttl, {}).setdefault(target, router)
+
+    def agreed(self) -> dict[int, str]:
+        """TTL -> router of the first hops, as far as ways to several targets share them: no need to ask them again."""
+        shared: dict[int, str] = {}
+        for ttl in itertools.count(1):
+            routers = [*self._hops.get(ttl, {}).values()]
+            if ttl > 1 and (len(routers) < 2 or len(set(routers)) > 1):
+                return shared
+            if len(set(routers)) == 1:
+                shared[ttl] = routers[0]
+        raise AssertionError
+
+    @contextlib.contextmanager
+    def reserving(self) -> Iterator[None]:
+        """While it lasts, whoever asks for `room` leaves an answer of every router to who looks for a block."""
+        self._reserved += 1
+        try:
+            yield
+        finally:
+            self._reserved -= 1
 
     def answered(self, router: str, sent_ms: float) -> None:
         """Write down an answer to a probe that was sent at `sent_ms`."""
@@ -49,7 +78,7 @@ class AnswerBudget:
     def room(self, router: str, now_ms: float) -> int:
         """How many probes may be sent there at once now."""
         known = self._of(router)
-        return min(int(self.tokens(router, now_ms)) + known.extra, known.cap)
+        return max(0, min(int(self.tokens(router, now_ms)) + known.extra, known.cap) - min(self._reserved, 1))
 
     def learn(self, router: str, asked: int, answered: int) -> None:
         """Of `asked` probes that were sent together, so many were answered."""

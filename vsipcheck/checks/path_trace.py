@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from vsipcheck.checks.base import Context, Facts, Recorder
-from vsipcheck.checks.paths import MIN_CONTRASTS, TIME_EXCEEDED, edge_of, nearest_suspect
+from vsipcheck.checks.paths import MIN_AT_ONE_HOP, MIN_CONTRASTS, TIME_EXCEEDED, edge_of, nearest_suspect
 from vsipcheck.checks.udp_prober import Probe, UdpProber
 from vsipcheck.checks.zones import first_hop_outside
 from vsipcheck.model import CheckEvidence, Failure, Family, Hop, Icmp
@@ -104,7 +104,8 @@ class PathTrace:
         self._prober = prober
         self.target = target
         self.hops: dict[int, str] = {}
-        self.distance: int | None = None  # TTL at which the target itself answered UDP
+        self.shared: dict[int, str] = {}  # first hops, as the ways to other targets show them
+        self.distance: int | None = None  # a TTL at which the target itself answered UDP: it is no farther
         self._tallies: dict[tuple[str, int, int], _Tally] = {}  # series, ttl, port
         source = context.settings.source or context.network.route_to(target).source_address
         self._own = (source,) if source else ()
@@ -115,9 +116,11 @@ class PathTrace:
         """The routers that answer, by UDP: out of range, and in range too where asked for."""
         controls, media = self._context.profile.controls.udp_ports, self._context.profile.media
         sent: list[tuple[str, Probe]] = []
+        # Hop 1 serves every check of the run: it is asked when a block is looked for there, or by those who draw. So do
+        # all hops that are on every way.
+        self.shared = {} if in_range else self._context.answers.agreed()
+        nearest = 1 if in_range else max([1, *self.shared]) + 1
         for turn in range(2):
-            # Hop 1 serves every check of the run: it is asked when a block is looked for there, or by those who draw.
-            nearest = 1 if in_range else 2
             wanted = [ttl for ttl in range(MAX_TTL, nearest - 1, -1) if ttl not in self.hops]
             now = [("udp_control", probe) for probe in await self._send(wanted, controls)]
             if in_range:
@@ -170,42 +173,50 @@ class PathTrace:
 
     async def follow(self, ports: Sequence[int]) -> None:
         """SYNs at the farthest hops, then between the last hop that answers for them and the first that does not."""
-        if not self.hops:
+        if not self.hops and not self.shared:
             return
-        for turn in range(ROUNDS):
-            if self._context.stopping() or self._context.remaining_s() < 1.0:
-                return
-            still = [port for port in ports if not self._is_decided(port)]
-            if not still:
-                return
-            asked = await asyncio.gather(*(self._ask(port, turn) for port in still))
-            await asyncio.sleep(ROUND_GAP_S if any(asked) else DRY_GAP_S)
+        with self._context.answers.reserving():
+            for turn in range(ROUNDS):
+                if self._context.stopping() or self._context.remaining_s() < 1.0:
+                    return
+                still = [port for port in ports if not self._is_decided(port)]
+                if not still:
+                    return
+                asked = await asyncio.gather(*(self._ask(port, turn) for port in still))
+                await asyncio.sleep(ROUND_GAP_S if any(asked) else DRY_GAP_S)
+
+    @property
+    def _known(self) -> dict[int, str]:
+        """The routers of this way, and those that other ways make likely: a control tells whether they are there."""
+        return {**self.shared, **self.hops}
 
     def _reach(self, port: int) -> int:
         return max((ttl for ttl, tally in self._of_port(port) if tally.answered), default=0)
 
     def _is_decided(self, port: int) -> bool:
         reach = self._reach(port)
-        if reach >= max(self.hops):
+        if reach >= max(self._known):
             return True
-        if reach == 0 and 1 not in self.hops and not any(ttl == 1 for ttl, _ in self._of_port(port)):
+        if reach == 0 and not any(ttl == 1 for ttl, _ in self._of_port(port)):
             return False
-        beyond = min(ttl for ttl in self.hops if ttl > reach)
-        return any(ttl == beyond and tally.contrasts >= MIN_CONTRASTS for ttl, tally in self._of_port(port))
+        missed = {ttl: tally.contrasts for ttl, tally in self._of_port(port) if ttl > reach and tally.contrasts}
+        nearest = min(ttl for ttl in self._known if ttl > reach)
+        return missed.get(nearest, 0) >= MIN_AT_ONE_HOP and sum(missed.values()) >= MIN_CONTRASTS
 
     async def _ask(self, port: int, turn: int) -> bool:
         """One round. False when no router that could tell has an answer left."""
-        reach, farthest = self._reach(port), max(self.hops)
+        known = self._known
+        reach, farthest = self._reach(port), max(known)
         missed = [ttl for ttl, tally in self._of_port(port) if tally.contrasts > 0 and ttl > reach]
         stop = min(missed, default=farthest)
         if turn == 0:
-            wanted = sorted(self.hops, reverse=True)[:2]
+            wanted = sorted(known, reverse=True)[:2]
         else:
-            known = {*self.hops, 1} if stop <= NEAR_TTL else {*self.hops} - {1}
-            wanted = sorted((ttl for ttl in known if reach < ttl <= stop), reverse=True)
+            near = {*known, 1} if stop <= NEAR_TTL else {*known} - {1}
+            wanted = sorted((ttl for ttl in near if reach < ttl <= stop), reverse=True)
         work = []
         for ttl in wanted:
-            router = self.hops.get(ttl)
+            router = known.get(ttl)
             left = 2.0 if router is None else self._context.answers.tokens(router, self._context.network.now_ms())
             pairs = min(PAIRS if ttl == stop and turn else 1, int(left))
             work += [self._ask_hop(port, ttl, delay_s=0.004 * number) for number in range(pairs)]
@@ -254,6 +265,7 @@ class PathTrace:
             tally.take(result.icmp.address, result.icmp, result.rtt_ms, reached=False)
             if result.icmp.type == TIME_EXCEEDED:
                 self.hops.setdefault(ttl, result.icmp.address)
+                self._context.answers.saw(self.target, ttl, result.icmp.address)
             self._context.answers.answered(result.icmp.address, result.at_ms)
         return arrived or result.icmp is not None
 
@@ -261,7 +273,7 @@ class PathTrace:
 
     async def look_for_nearer(self, port: int) -> None:
         """One SYN that cannot reach the target. When it is answered all the same: by whom."""
-        ttl = nearest_suspect(self.hops, first_hop_outside(self.hops, self._own, edge=self._edge()))
+        ttl = nearest_suspect(self._known, first_hop_outside(self._known, self._own, edge=self._edge()))
         if ttl is None:
             return
         await self._ask_hop(port, ttl)
@@ -270,8 +282,8 @@ class PathTrace:
 
     async def find_nearest(self, port: int) -> None:
         """SYNs of every TTL at once, the far ones first; those before the nearest answer twice, and hop 1 last."""
-        farthest = max(self.hops, default=0)
-        last = self.distance or min(farthest + HIDDEN, MAX_TTL)
+        farthest = max(self._known, default=0)
+        last = min(farthest + HIDDEN, self.distance or MAX_TTL)
         for _ in range(2):
             done = {ttl for ttl, tally in self._of_port(port) if tally.answered}
             nearest = min((ttl for ttl, tally in self._of_port(port) if tally.reached), default=last + 1)

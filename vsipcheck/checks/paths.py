@@ -37,7 +37,10 @@ from vsipcheck.model import (
 )
 from vsipcheck.wire.ip import AddressClass, classify
 
+# SYNs that were missed beside an answered control: so many in all say that there is a block, and so many of them at one
+# hop that it stands before that one.
 MIN_CONTRASTS = 3
+MIN_AT_ONE_HOP = 2
 TIME_EXCEEDED = 11
 KERNEL_COUNTERS = "kernel_counters"  # topic of a Note: what this host's TCP counted while the SIP check ran
 # A SYN is sent again after one second, then after twice as long each time (RFC 6298 §2.1, §5.5).
@@ -289,15 +292,15 @@ def blame_silence(facts: Facts, target: str, port: int) -> Blame:
     ids = fact_ids([*mine, *other, *controls])
     edge, sent = edge_of(facts), left_host(facts, target, port)
     if sent is False and reach == 0:
-        missed = any(hop.contrasts >= MIN_CONTRASTS for hop in mine)
-        seen = "" if not missed else f", while UDP to the same address gets to {name_hop(control_reach, hops)}"
+        contrasted = sum(hop.contrasts for hop in mine) >= MIN_CONTRASTS
+        seen = "" if not contrasted else f", while UDP to the same address gets to {name_hop(control_reach, hops)}"
         notes = [note for note in facts.of(Note) if note.topic == KERNEL_COUNTERS]
         return Blame(
             FaultDomain.HOST,
-            Confidence.PROVEN if missed else Confidence.LIKELY,
+            Confidence.PROVEN if contrasted else Confidence.LIKELY,
             f"SYNs to {port} never leave this host: its kernel counted a failure each time that it sent one "
             f"again{seen}",
-            None if missed else "look at the OUTPUT chain of this host's firewall: nft list ruleset",
+            None if contrasted else "look at the OUTPUT chain of this host's firewall: nft list ruleset",
             (*ids, *fact_ids(notes)),
         )
     if not mine or (reach == 0 and control_reach == 0):
@@ -318,7 +321,10 @@ def blame_silence(facts: Facts, target: str, port: int) -> Blame:
             ids,
         )
     outside = first_hop_outside(hops, own, edge=edge)
-    stopped = min((hop.ttl for hop in mine if hop.ttl > reach and hop.contrasts >= MIN_CONTRASTS), default=None)
+    missed = {hop.ttl: hop.contrasts for hop in mine if hop.ttl > reach and hop.contrasts}
+    stopped = min((ttl for ttl, count in missed.items() if count >= MIN_AT_ONE_HOP), default=None)
+    if sum(missed.values()) < MIN_CONTRASTS:
+        stopped = None
     if stopped is not None and reach < control_reach:
         # Hops between the two were not heard about these SYNs, so that they say nothing.
         place = place_between(reach, stopped, hops, target, own, left_host=sent is True, edge=edge)

@@ -142,6 +142,8 @@ class UdpProber:
         probe.failure = event.failure
         if self._answers is not None and event.icmp.address is not None:
             self._answers.answered(event.icmp.address, probe.sent_ms)
+            if probe.expired and probe.ttl is not None:
+                self._answers.saw(probe.target, probe.ttl, event.icmp.address)
         self._stamp(probe, event.at_ms)
 
     def _take_datagram(self, event: Datagram) -> None:
