@@ -31,7 +31,45 @@ def _json(report: Report, options: RenderOptions) -> str:
     return render_json(report)
 
 
-FORMATS: dict[str, Callable[[Report, RenderOptions], str]] = {"terminal": _terminal, "json": _json}
+def _nagios(report: Report, options: RenderOptions) -> str:
+    from vsipcheck.render.nagios import render_nagios
+
+    return render_nagios(report)
+
+
+def _prometheus(report: Report, options: RenderOptions) -> str:
+    from vsipcheck.render.prometheus import render_prometheus
+
+    return render_prometheus(report)
+
+
+def _junit(report: Report, options: RenderOptions) -> str:
+    from vsipcheck.render.junit import render_junit
+
+    return render_junit(report)
+
+
+def _markdown(report: Report, options: RenderOptions) -> str:
+    from vsipcheck.render.markdown import render_markdown
+
+    return render_markdown(report)
+
+
+def _html(report: Report, options: RenderOptions) -> str:
+    from vsipcheck.render.html import render_html
+
+    return render_html(report)
+
+
+FORMATS: dict[str, Callable[[Report, RenderOptions], str]] = {
+    "terminal": _terminal,
+    "json": _json,
+    "nagios": _nagios,
+    "prometheus": _prometheus,
+    "junit": _junit,
+    "markdown": _markdown,
+    "html": _html,
+}
 
 
 def render(report: Report, format: str, options: RenderOptions | None = None) -> str:

@@ -191,6 +191,13 @@ def _connection(connection: Connection) -> str:
 
 def _exchange(page: Page, exchange: Exchange) -> None:
     _title(page, f"{page.text(exchange.protocol)} exchange")
+    told = _exchange_words(exchange)
+    page.paragraph(page.text(told), indent=4, lead=page.text(f"{exchange.id} "), hanging=_ID_CELLS, lead_style=DIM)
+    for message in exchange.messages:
+        _message(page, message)
+
+
+def _exchange_words(exchange: Exchange) -> str:
     name = f"{exchange.name} " if exchange.name else ""
     outcome = _joined(
         exchange.failure,
@@ -199,12 +206,9 @@ def _exchange(page: Page, exchange: Exchange) -> None:
     )
     remote = _socket(exchange.remote_address, exchange.remote_port)
     local = _socket(exchange.local_address, exchange.local_port)
-    told = f"{exchange.purpose} to {name}{remote} over {exchange.transport} from {local}: " + (
+    return f"{exchange.purpose} to {name}{remote} over {exchange.transport} from {local}: " + (
         outcome or "no answer recorded"
     )
-    page.paragraph(page.text(told), indent=4, lead=page.text(f"{exchange.id} "), hanging=_ID_CELLS, lead_style=DIM)
-    for message in exchange.messages:
-        _message(page, message)
 
 
 def _message(page: Page, message: Message) -> None:
@@ -297,6 +301,48 @@ def _outcome(span: PortSpan) -> str:
         )
     how = f"{span.method}, {span.protocol} {span.payload}"
     return _joined(f"{span.outcome} ({how})", span.failure, _icmp(span.icmp), seen, stopped)
+
+
+def _hop(hop: Hop) -> str:
+    who = (hop.address or "no answer") + (" (the target)" if hop.reached else "")
+    outcome = _joined(
+        f"{who}, {hop.answered} of {hop.sent} answered",
+        f"best {time_span(hop.rtt_ms)}" if hop.rtt_ms is not None else None,
+        f"ICMP {hop.icmp.type}/{hop.icmp.code}" if hop.icmp else None,
+        f"{hop.contrasts} silent beside an answered control" if hop.contrasts else None,
+    )
+    return f"{hop.series} towards {hop.target}, TTL {hop.ttl}, ports {' '.join(map(str, hop.ports))}: {outcome}"
+
+
+def _port_span(span: PortSpan) -> str:
+    ports = str(span.first_port) if span.first_port == span.last_port else f"{span.first_port}-{span.last_port}"
+    return f"{span.target} ports {ports}: {span.sent} sent, {_outcome(span)}"
+
+
+def describe(fact: Fact) -> str:
+    """A fact in one line, its id and an exchange's messages left out. What peers have sent is in it, uncleaned."""
+    match fact:
+        case Note():
+            return _note(fact)
+        case Interface():
+            return _interface(fact)
+        case Route():
+            return _route(fact)
+        case Lookup():
+            return _lookup(fact)
+        case Connection():
+            return _connection(fact)
+        case Exchange():
+            return _exchange_words(fact)
+        case AddressSeen():
+            return _address_seen(fact)
+        case Hop():
+            return _hop(fact)
+        case PortSpan():
+            return _port_span(fact)
+        case PastRun():
+            return _past_run(fact)
+    return _other(fact)
 
 
 def _past_run(run: PastRun) -> str:
