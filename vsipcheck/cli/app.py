@@ -174,16 +174,30 @@ def main(arguments: list[str]) -> int:
         return action()
     except UsageError as error:
         complain(str(error))
-        return 2
+        return _end(arguments, str(error), 2)
     except OutputError as error:
         complain(str(error))
-        return 4
+        return _end(arguments, str(error), 4)
     except (KeyboardInterrupt, Abort):
         complain("interrupted")
-        return 130
+        return _end(arguments, "interrupted", 130)
     except Exception as error:
         tell_internal_error(error)
-        return 4
+        return _end(arguments, f"internal error: {type(error).__name__}", 4)
+
+
+def _end(arguments: list[str], said: str, code: int) -> int:
+    """The exit code of a command that made no report. Nagios reads stdout, and knows 3 for what could not be checked."""
+    if "--format=nagios" not in arguments and ("--format", "nagios") not in zip(arguments, arguments[1:], strict=False):
+        return code
+    from vsipcheck.cli.output import OutputError, write_stdout
+    from vsipcheck.render.nagios import State, safe
+
+    try:
+        write_stdout(f"VSIPCHECK UNKNOWN - {safe(said)}\n", machine=True)
+    except OutputError:
+        pass
+    return State.UNKNOWN
 
 
 def _parse(arguments: list[str]) -> Action:

@@ -138,7 +138,8 @@ class Request:
             "--format",
             metavar="FORMAT",
             show_default=False,
-            help="What stdout carries: terminal or json.  [default: terminal]",
+            help="What stdout carries: terminal, json, nagios, prometheus, junit, markdown or html.  "
+            "[default: terminal]",
         ),
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
@@ -149,8 +150,8 @@ class Request:
             "--output",
             metavar="[FORMAT:]FILE",
             show_default=False,
-            help="Write the report to a file as well; repeatable. Without FORMAT: .json is json, .txt is terminal, "
-            "anything else what stdout carries.",
+            help="Write the report to a file as well; repeatable. Without FORMAT: .json, .html, .md, .xml (junit), "
+            ".prom (prometheus), .txt (terminal); anything else what stdout carries.",
         ),
     ] = field(default_factory=list)
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="One line, and no progress.")] = False

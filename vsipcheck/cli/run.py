@@ -52,6 +52,15 @@ def run_checks(request: Request, *checks: str, open_network: OpenNetwork | None 
         report = asyncio.run(_measure(open_network or _host_network, profile, settings, progress, signals))
         signals.measured()
         written = write_outputs(report, outputs, verbose=request.verbose, quiet=request.quiet)
+    return _exit_code(report, outputs, written)
+
+
+def _exit_code(report: Report, outputs: list[Output], written: bool) -> int:
+    """The report's, or our own error; a plugin of Nagios ends in the states that Nagios knows."""
+    if any(output.path is None and output.format == "nagios" for output in outputs):
+        from vsipcheck.render.nagios import State, state_of
+
+        return state_of(report) if written else State.UNKNOWN
     return report.exit_code if written else ExitCode.OUR_ERROR
 
 

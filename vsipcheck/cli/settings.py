@@ -21,6 +21,14 @@ MAX_LIFETIME_S = 3600.0
 # What the questions after the longest idle time take, and what goes before them.
 LIFETIME_MARGIN_S = 10.0
 
+_SUFFIXES = {
+    ".json": "json",
+    ".txt": "terminal",
+    ".html": "html",
+    ".md": "markdown",
+    ".xml": "junit",
+    ".prom": "prometheus",
+}
 _DEADLINE_S = Settings(checks=()).deadline_s
 _PREFIX = re.compile(r"([a-z][a-z0-9_-]+):(.*)", re.DOTALL)  # two characters at least: `c:\report` is a file
 
@@ -101,10 +109,8 @@ def _output(text: str, chosen: str, formats: tuple[str, ...]) -> Output:
             raise UsageError(
                 f"--output: expected {_one_of(formats)} before the colon, found {format!r} (a file: ./{text})"
             )
-    elif text.endswith(".json"):
-        format = "json"
-    elif text.endswith(".txt"):
-        format = "terminal"
+    else:
+        format = next((known for suffix, known in _SUFFIXES.items() if text.endswith(suffix)), chosen)
     if not path or "\0" in path:
         raise UsageError(f"--output: expected a file name, found {text!r}")
     if path == "-":
