@@ -24,6 +24,7 @@ from vsipcheck.model import (
     FaultDomain,
     Finding,
     Hop,
+    Icmp,
     Message,
     Settings,
     Status,
@@ -394,3 +395,48 @@ def test_what_is_sent() -> None:
     assert [via.host for via in vias] == [LOCAL, NOBODY, PUBLIC]
     assert not any(via.has_rport for via in vias)
     assert vias[2].port == PORT
+
+
+# --- a proxy in the server's place
+
+
+def nearer(ttl: int = 1) -> list[Hop]:
+    """A gateway, two routers of the ISP's, and a SYN-ACK to a SYN that gets to the gateway's next hop at most."""
+    routers = {1: "192.168.1.1", 2: "49.44.0.1", 3: "49.44.18.25", 4: "182.79.3.1", 5: "182.76.143.1"}
+    hops = [
+        Hop(
+            target=ONE,
+            series="udp_control",
+            ttl=number,
+            ports=(9,),
+            sent=1,
+            answered=1,
+            address=address,
+            icmp=Icmp(address=address, type=11, code=0),
+        )
+        for number, address in routers.items()
+    ]
+    answer = Hop(
+        target=ONE, series="tcp_5070", ttl=ttl, ports=(5070,), sent=2, answered=1, address=ONE, rtt_ms=0.4, reached=True
+    )
+    return [*hops, answer]
+
+
+def test_a_proxy_says_where_the_alg_is() -> None:
+    finding = judge(*asked("repair"), *nearer())
+    assert (finding.status, finding.reason, finding.fault_domain) == (WARN, "received_withheld", NETWORK)
+    assert finding.confidence != "possible"
+
+
+def test_a_proxy_tips_the_scales_where_the_comparison_says_nothing() -> None:
+    for server in ("never", "always"):
+        finding = judge(*asked("repair", server), *nearer())
+        assert (finding.status, finding.reason, finding.fault_domain) == (WARN, "answered_from_nearer", NETWORK)
+
+
+def test_a_proxy_that_hands_on_sip_as_it_is_is_no_alg() -> None:
+    assert verdict(*asked(), *nearer()) == SEEN_THROUGH
+
+
+def test_the_server_itself_is_no_proxy() -> None:
+    assert verdict(*asked("none", "always"), *nearer(ttl=6)) == (UNKNOWN, "blind", OPEN)

@@ -60,6 +60,16 @@ def test_a_sweep_is_announced_and_gets_its_time(vsipcheck: Callable[..., Ended],
     assert runs.settings.deadline_s == 9
 
 
+def test_large_requests_are_for_sip_alone(
+    vsipcheck: Callable[..., Ended], runs: Runs, refused: Callable[..., str]
+) -> None:
+    assert vsipcheck("sip", "--size").code == 0
+    assert runs.settings.size
+    assert vsipcheck("sip").code == 0
+    assert not runs.settings.size
+    assert "--size" in refused("all", "--size")
+
+
 def test_more_connections_than_requests_are_not_opened(vsipcheck: Callable[..., Ended], runs: Runs) -> None:
     assert vsipcheck("sip", "--options", "1").code == 0
     assert runs.settings.options_connections == 1
@@ -156,12 +166,13 @@ def test_help_is_on_stdout(vsipcheck: Callable[..., Ended], typed: str) -> None:
     assert ended.out.startswith("Usage: vsipcheck")
 
 
-def test_all_accepts_every_option() -> None:
+def test_all_accepts_every_option_but_those_of_the_longer_tests() -> None:
     from typer.main import get_command
 
     command = get_command(app)
     accepted = {name for parameter in command.commands["all"].params for name in parameter.opts}  # type: ignore[attr-defined]
-    assert options.option_names() - accepted == {"--list"}
+    longer = {"--size", "--lifetime", "--lifetime-max", "--pcp-map"}
+    assert options.option_names() - accepted == {"--list"} | longer
 
 
 def test_the_help_names_every_format(vsipcheck: Callable[..., Ended]) -> None:

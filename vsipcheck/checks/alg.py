@@ -21,6 +21,9 @@ which a server adds `received` anyhow (RFC 3581 §4):
 | the public one | the same | none | not seen: nobody wrote the public address over ours |
 | (no NAT) none | our own | | not seen, likewise |
 
+A SYN-ACK from nearer than the server (`paths.nearest_answer`) says that a proxy takes the connection. It says where,
+and tips the scales where the comparison says nothing; one that hands on SIP as it is, is for `sip.connect` to tell.
+
 None of it shows an ALG that touches Contact and SDP alone, nor one whose NAT stands behind another: it writes its own
 WAN address into Via, which the server finds to be as foreign as ours. Where a carrier's NAT is known to be there,
 nothing is passed. What one server shows and another on the same way disproves is that server's peculiarity. Which
@@ -30,12 +33,14 @@ device it is, the answers do not say: most stand in the customer's router, some 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from vsipcheck.checks.base import Facts, span_ms
+from vsipcheck.checks.paths import nearest_answer
 from vsipcheck.checks.sip_addresses import sent_and_received
 from vsipcheck.checks.sip_dialogue import ALG_DOCUMENTATION, ALG_OWN, ALG_PUBLIC
+from vsipcheck.checks.zones import Place
 from vsipcheck.model import (
     Confidence,
     Exchange,
@@ -70,6 +75,7 @@ class _Sign:
     seen: bool = False
     breaks: bool = False  # a PBX has to discard the answer
     by_nat: bool = True  # addresses are what a NAT's ALG writes; other values, nobody knows who
+    place: Place | None = None  # of a proxy that accepts the connection in the server's place
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +127,12 @@ class _Reading:
 def judge_alg(facts: Facts, profile: Profile, settings: Settings) -> Finding:
     """One finding for the run: the ALG stands at our end, before all servers. Never "there is none"."""
     servers = _servers(facts)
-    readings = [_read(server) for server in servers]
+    port = profile.signalling.port
+    readings = [_read(server, facts, port) for server in servers]
     clear = [reading for reading in readings if reading.clear]
     signs = [(reading.server, sign) for reading in readings for sign in reading.signs]
     seen = [(server, sign) for server, sign in signs if sign.seen]
     suspected = [(server, sign) for server, sign in signs if not sign.seen]
-    port = profile.signalling.port
     exempt = "" if port == 5060 else f" Many ALGs act on port 5060 alone: one that does may be there and spare {port}."
 
     def found(
@@ -164,6 +170,9 @@ def judge_alg(facts: Facts, profile: Profile, settings: Settings) -> Finding:
         # At our end it would stand before all servers: what one of them disproves is nearer to the other.
         ours = worst.by_nat and not clear
         domain, remedy = _party(facts, servers) if ours else (FaultDomain.UNDETERMINED, None)
+        confidence = Confidence.LIKELY if len(witnesses) > 1 and ours else Confidence.POSSIBLE
+        if worst.place is not None:
+            domain, confidence, remedy = worst.place.domain, worst.place.confidence, _OFF
         word = "A SIP ALG was seen" if seen else "A SIP ALG is suspected"
         nearer = f" It is not there towards {clear[0].server.where}." if clear else ""
         return found(
@@ -172,7 +181,7 @@ def judge_alg(facts: Facts, profile: Profile, settings: Settings) -> Finding:
             f"{word}: {sentence} (answers of {' and '.join(at)}).{_effect(worst)}{nearer}",
             [fact for _, sign in told for fact in sign.facts],
             domain=domain,
-            confidence=Confidence.LIKELY if len(witnesses) > 1 and ours else Confidence.POSSIBLE,
+            confidence=confidence,
             remedy=remedy,
             settle_by=_SETTLE_BY,
         )
@@ -253,6 +262,7 @@ _ORDER = (
     "received_withheld",
     "received_private",
     "received_differs",
+    "answered_from_nearer",
     "received_missing",
     "second_via",
     "tampered",
@@ -323,14 +333,27 @@ def _altered(request: SipRequest, response: SipResponse) -> set[str]:
     return {mismatch.field for mismatch in match_response(request, response)} - {"from_tag"}
 
 
-def _read(server: _Server) -> _Reading:
+def _read(server: _Server, facts: Facts, port: int) -> _Reading:
+    nearest = nearest_answer(facts, server.address, port)
+    place = nearest.place if nearest is not None and nearest.forged else None
+    if place is not None and nearest is not None and nearest.ttl == 1:
+        # Before the first router ends: in it, or in this very host. Both are the customer's.
+        place = Place(FaultDomain.LOCAL_NETWORK, Confidence.LIKELY, place.where, None)
     signs = [sign for answers in server.answers.values() for each in answers for sign in _signs_of(each, server)]
     signs += _compare(server)
     if signs:
-        return _Reading(server, tuple(signs))
+        return _Reading(server, tuple(replace(sign, place=place) for sign in signs))
     if not server.answers:
         return _Reading(server, why_not="not_answered")
     why_not = _why_not_clear(server)
+    if why_not is not None and place is not None and nearest is not None:
+        proxy = _Sign(
+            "answered_from_nearer",
+            f"a proxy accepts connections in the server's place, {place.where}",
+            (*server.facts, *nearest.facts),
+            place=place,
+        )
+        return _Reading(server, (proxy,))
     return _Reading(server, clear=why_not is None, why_not=why_not)
 
 
