@@ -48,7 +48,9 @@ def parse_answer(data: bytes) -> SearchAnswer:
     if not _STATUS_LINE.fullmatch(first):
         raise WireError("not an HTTP/1.1 200")
     headers: dict[str, str] = {}
-    for line in rest.partition(b"\n\n")[0].split(b"\n"):
+    for line in rest.split(b"\n"):
+        if not line:
+            break
         name, colon, value = line.partition(b":")
         text = value.strip().decode("latin-1")
         if colon and len(text) <= _MAX_VALUE_LENGTH:
