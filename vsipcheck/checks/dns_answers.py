@@ -279,7 +279,7 @@ def interception(facts: Facts) -> tuple[str, list[Lookup]] | None:
             )
     for lookup in facts.of(Lookup, "dns"):
         if lookup.purpose == "authority" and lookup.server_source == ROOT_SERVERS_SOURCE:
-            if lookup.addresses:
+            if lookup.addresses and ("aa" not in lookup.flags or walk_to(lookup.name, facts) is not None):
                 return f"{lookup.server}, a root server, seems to know {lookup.name}, which no root server does", [
                     lookup
                 ]
