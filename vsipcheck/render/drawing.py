@@ -27,7 +27,7 @@ _HEAD = 26
 _TRACK = 22
 _WIDTH = 336
 _MAP_WIDTH = 1000
-_TIME_EXCEEDED = 11
+_TIME_EXCEEDED = {4: 11, 6: 3}  # by IP version
 
 
 def text(value: str, limit: int = 400) -> str:
@@ -107,9 +107,11 @@ def _with_blocked(path: Path, spans: Sequence[PortSpan]) -> Path:
         reached=None,
         refused=refused is not None,
     )
-    order = list(_SERIES)
-    at = sum(known.series in order and order.index(known.series) < order.index(_BLOCKED) for known in path.tracks)
-    return msgspec.structs.replace(path, tracks=(*path.tracks[:at], track, *path.tracks[at:]))
+    first = [known for known in path.tracks if known.series == "udp_in_range"]
+    rest = [known for known in path.tracks if known.series != "udp_in_range"]
+    # Where none got through, a track of those that did has nothing to say.
+    shown = [known for known in first if known.farthest > track.farthest]
+    return msgspec.structs.replace(path, tracks=(*shown, track, *rest))
 
 
 def _path(target: str, members: Sequence[Hop]) -> Path:
@@ -120,7 +122,7 @@ def _path(target: str, members: Sequence[Hop]) -> Path:
         ttl = reached if hop.reached and reached is not None else hop.ttl
         if hop.address is None or (reached is not None and hop.ttl > reached and not hop.reached):
             continue
-        if hop.icmp is not None and hop.icmp.type != _TIME_EXCEEDED and not hop.reached:
+        if not _passed(hop):
             continue  # who prohibits, not who stands at this distance
         routers.setdefault(ttl, {})[hop.address] = None
         if hop.rtt_ms is not None:
@@ -139,9 +141,16 @@ def _path(target: str, members: Sequence[Hop]) -> Path:
     )
 
 
+def _passed(hop: Hop) -> bool:
+    """The probes came as far as their TTL, or to the target."""
+    if hop.icmp is None:
+        return hop.reached
+    return hop.reached or hop.icmp.type == _TIME_EXCEEDED.get(hop.icmp.version)
+
+
 def _track(series: str, hops: Sequence[Hop]) -> Track:
     reached = min((hop.ttl for hop in hops if hop.reached), default=None)
-    answered = {hop.ttl for hop in hops if hop.answered and (reached is None or hop.ttl <= reached)}
+    answered = {hop.ttl for hop in hops if _passed(hop) and (reached is None or hop.ttl <= reached)}
     farthest = max(answered, default=0)
     silent = {hop.ttl for hop in hops if not hop.answered} - answered
     stopped = min((hop.ttl for hop in hops if hop.ttl > farthest and not hop.answered and hop.contrasts), default=None)

@@ -73,6 +73,10 @@ def render_terminal(report: Report, options: RenderOptions) -> str:
         _findings(page, report, "What was seen", [f for f in report.findings if f.status in (Status.FAIL, Status.WARN)])
         _undecided(page, report)
     _errors(page, report)
+    if report.paths and (options.verbose or report.settings.checks == ("path",)):
+        from vsipcheck.render.path import show_paths
+
+        show_paths(page, report)
     if options.verbose:
         if report.overall is not None:
             _findings(page, report, "What is in order, or was not asked for", _green(report))
