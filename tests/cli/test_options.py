@@ -63,11 +63,11 @@ def test_a_sweep_is_announced_and_gets_its_time(vsipcheck: Callable[..., Ended],
 def test_large_requests_are_for_sip_alone(
     vsipcheck: Callable[..., Ended], runs: Runs, refused: Callable[..., str]
 ) -> None:
+    assert "--size" in refused("all", "--size")
     assert vsipcheck("sip", "--size").code == 0
     assert runs.settings.size
     assert vsipcheck("sip").code == 0
     assert not runs.settings.size
-    assert "--size" in refused("all", "--size")
 
 
 def test_more_connections_than_requests_are_not_opened(vsipcheck: Callable[..., Ended], runs: Runs) -> None:
