@@ -7,9 +7,10 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from vsipcheck.model import Failure
 from vsipcheck.net import InterfaceAddress, RouteChoice
@@ -21,8 +22,7 @@ _RTF_UP = 0x1
 _RTF_REJECT = 0x200
 
 
-@dataclass(frozen=True, slots=True)
-class TableRoute:
+class TableRoute(msgspec.Struct, frozen=True):
     """One row of the kernel's main table; `gateway` is None on the link itself."""
 
     interface: str

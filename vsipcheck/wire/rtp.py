@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
 
@@ -30,16 +30,14 @@ _MAX_PAYLOAD_MS = 200
 _MAX_RTCP_PACKETS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class RtpExtension:
+class RtpExtension(NamedTuple):
     """A header extension: the 16 bits that its profile defines, and its words. RFC 3550 §5.3.1."""
 
     profile: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RtpPacket:
+class RtpPacket(NamedTuple):
     """An RTP packet. `padding` counts the octets of padding, 0 where the P bit is off; the payload is without them."""
 
     version: int
@@ -54,12 +52,11 @@ class RtpPacket:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RtcpPacket:
+class RtcpPacket(NamedTuple):
     """One packet of an RTCP compound. `length` is the header's, in words minus one; `body` is all after the header."""
 
     packet_type: int
-    count: int
+    count: int  # type: ignore[assignment]  # RFC 3550's word for it; nobody counts in this tuple
     length: int
     body: bytes
 
