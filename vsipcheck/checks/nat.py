@@ -40,7 +40,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from vsipcheck.checks.address_location import Location, Place, join_words, locate, routers_towards
+from vsipcheck.checks.address_location import Location, Place, is_shared, join_words, locate, routers_towards
 from vsipcheck.checks.base import Check, Facts, fact_ids
 from vsipcheck.checks.gateway import GatewayAddress, gateway_address
 from vsipcheck.checks.nat_behaviour import BEHAVIOUR, MAPPING, judge_behaviour
@@ -531,7 +531,12 @@ def _chain(view: _View, gateway: GatewayAddress | None, public: str | None) -> s
         steps.append(f"{gateway.gateway} (gateway, {wan})")
     elif len(routes) == 1:
         steps.append(f"{routes.pop()} (gateway)")
-    steps += [f"{address} (hop {ttl})" for ttl, address in routers_towards(view.facts, outside) if ttl > 1]
+    # The gateway answers as hop 1, unless it is one that shows no hop of its own (clouds).
+    steps += [
+        f"{address} (hop {ttl})"
+        for ttl, address in routers_towards(view.facts, outside)
+        if ttl > 1 or is_shared(address)
+    ]
     return f" Chain: {' -> '.join(steps)} -> {outside} (seen outside)."
 
 

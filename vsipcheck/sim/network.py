@@ -16,7 +16,7 @@ import json
 import socket
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -46,10 +46,11 @@ from vsipcheck.net import (
 )
 from vsipcheck.net.failures import from_icmp
 from vsipcheck.net.traffic import TrafficMeter
-from vsipcheck.sim.dns import NameserverListener, Zone
+from vsipcheck.sim import gateway
+from vsipcheck.sim.dns import ROOT_SERVERS, TLD_SERVER, ZONE_SERVERS, Authority, NameserverListener, Zone
 from vsipcheck.sim.edge import Edge
 from vsipcheck.sim.path import DNS_PORT, End, Fate, Paths
-from vsipcheck.sim.scenario import EchoBehaviour, Name, Scenario, SipBehaviour, StunBehaviour
+from vsipcheck.sim.scenario import Dns, DnsServer, EchoBehaviour, Name, Scenario, SipBehaviour, StunBehaviour
 from vsipcheck.sim.stun import StunListener
 
 LOOPBACK = "127.0.0.1"
@@ -140,7 +141,12 @@ class SimUdpSocket:
         if fate.end is End.NO_ROUTE:
             return Failure.NO_ROUTE
         self._network.meter.count(address, "udp", port, 1, len(data))
-        if fate.end is End.ICMP and fate.icmp is not None:
+        scenario = self._network.scenario
+        if ttl is None and gateway.is_asked(scenario, address, port):
+            rtt_s = scenario.routers[0].rtt_ms / 1000
+            for reply, sender_port in gateway.datagrams(scenario, data, address, port):
+                self._loop.call_later(rtt_s, self._take, reply, scenario.host.gateway, sender_port)
+        elif fate.end is End.ICMP and fate.icmp is not None:
             self._loop.call_later(fate.rtt_ms / 1000, self._take_error, fate.icmp, address, port, data)
         elif fate.end is End.ARRIVED:
             listener = self._network.stun_listeners.get((address, port))
@@ -165,6 +171,11 @@ class SimUdpSocket:
             self._closed = True
             self._loop.remove_reader(self._socket)
             self._socket.close()
+
+    def _take(self, data: bytes, address: str, port: int) -> None:
+        if not self._closed:
+            self._arrived.append(Datagram(data, address, port, self._network.now_ms()))
+            self._news.set()
 
     def _take_error(self, icmp: Icmp, address: str, port: int, data: bytes) -> None:
         if self._closed:
@@ -209,6 +220,13 @@ class SimNetwork:
         self.paths = Paths(scenario, helper_addresses, profile.signalling.port)
         self.zone = Zone(scenario.dns, names, frozenset(pop.fqdn.lower() for pop in profile.signalling.pops))
         self._nameservers = {server.address: NameserverListener(server, self.zone) for server in scenario.dns.servers}
+        self._authorities: dict[str, NameserverListener] = {}
+        if scenario.dns.authority == "answers":
+            tree = Authority(Dns(servers=(), names=scenario.dns.names), names, frozenset())
+            for address in (ROOT_SERVERS[0], TLD_SERVER, *ZONE_SERVERS):
+                server = DnsServer(address=address, rtt_ms=scenario.elsewhere.rtt_ms)
+                self._authorities[address] = NameserverListener(server, tree)
+            self._authorities |= dict.fromkeys(ROOT_SERVERS, self._authorities[ROOT_SERVERS[0]])
         self._edges: dict[tuple[str, int], Edge] = {}
         for address, target in scenario.targets.items():
             if target.sip is not None:
@@ -308,7 +326,7 @@ class SimNetwork:
         if not self._is_source(source):
             return DnsReply(None, None, Failure.ADDRESS_UNAVAILABLE)
         local = source or self.scenario.host.address
-        listener = self._nameservers.get(server) if port == DNS_PORT else None
+        listener = self._listener_at(self.scenario.dns.intercepted_by or server) if port == DNS_PORT else None
         fate = self.paths.fate("tcp" if transport == "tcp" else "udp", server, port)
         self.meter.count(server, transport, port, 1, len(query))
         if fate.end is End.NO_ROUTE:
@@ -326,6 +344,9 @@ class SimNetwork:
         if transport == "tcp":
             return await self._dns_over_tcp(listener, query, timeout_s, accept, local)
         return await self._dns_over_udp(listener, query, timeout_s, accept, local)
+
+    def _listener_at(self, server: str) -> NameserverListener | None:
+        return self._nameservers.get(server) or self._authorities.get(server)
 
     async def tcp_connect(
         self, address: str, port: int, timeout_s: float, *, source: str | None = None, ttl: int | None = None
@@ -407,6 +428,21 @@ class SimNetwork:
         return HttpReply(
             behaviour.status, body[:max_bytes], elapsed_ms, server=(address, port), local=local, failure=too_large
         )
+
+    async def http_exchange(
+        self,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        max_bytes: int,
+        source: str | None = None,
+    ) -> HttpReply:
+        rtt_ms = self.scenario.routers[0].rtt_ms
+        await asyncio.sleep(2 * rtt_ms / 1000)
+        self.meter.count(self.scenario.host.gateway, "tcp", urllib.parse.urlsplit(url).port or 80, 2, len(body or b""))
+        return gateway.http_reply(self.scenario, url, body, rtt_ms)
 
     async def sweep(
         self,

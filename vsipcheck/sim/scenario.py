@@ -71,6 +71,17 @@ class Nat(_Table, frozen=True, kw_only=True):
     uplinks: tuple[Uplink, ...] = ()
 
 
+class Gateway(_Table, frozen=True, kw_only=True):
+    """What the customer's gateway says of itself by NAT-PMP and UPnP, where it speaks these at all.
+
+    An empty `wan_address` is what many say behind a carrier's NAT: none.
+    """
+
+    nat_pmp: bool = False
+    upnp: bool = False
+    wan_address: str = ""
+
+
 class SipBehaviour(_Table, frozen=True, kw_only=True):
     """How a TCP listener treats those who connect, and their requests.
 
@@ -170,6 +181,8 @@ class Dns(_Table, frozen=True, kw_only=True):
     servers: tuple[DnsServer, ...]
     names: dict[str, Name]
     rules: tuple[DnsRule, ...] = ()
+    authority: Literal["answers", "silent"] = "answers"  # the servers of the root, of the TLD and of the zones
+    intercepted_by: str | None = None  # the nameserver that answers whatever goes to port 53, wherever it was meant for
 
 
 class Block(_Table, frozen=True, kw_only=True):
@@ -222,6 +235,7 @@ class Scenario(_Table, frozen=True, kw_only=True):
     stun: dict[str, StunBehaviour]  # by the server's id; "*": the others
     dns: Dns
     expect: Expectation
+    gateway: Gateway = Gateway()
 
 
 @cache
