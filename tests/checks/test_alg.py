@@ -248,6 +248,8 @@ def test_behind_a_carriers_nat_it_may_be_the_carriers() -> None:
     assert "carrier-grade NAT" in (finding.remedy or "")
 
     assert verdict(*asked(), hop) == (UNKNOWN, "carrier_nat", OPEN)
+    before = msgspec.structs.replace(hop, ttl=1, address="49.44.0.1")
+    assert verdict(*asked(), before, hop) == SEEN_THROUGH  # a router inside a cloud
 
 
 def test_two_servers_are_two_witnesses() -> None:

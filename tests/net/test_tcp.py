@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -221,6 +222,25 @@ def test_a_peer_that_does_not_read_ends_a_send(network: HostNetwork) -> None:
             return failure
 
     assert asyncio.run(exchange()) is Failure.NO_ANSWER
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is acknowledged")
+def test_what_the_peer_did_not_acknowledge_is_counted(network: HostNetwork) -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    async def talk() -> None:
+        async with serving(deaf) as port:
+            stream = await connected(network, port)
+            assert stream.unacknowledged() == 0
+            assert (stream.segment_bytes() or 0) > 500
+            assert await stream.send(b"x" * (1 << 26), 0.05) is Failure.NO_ANSWER
+            assert (stream.unacknowledged() or 0) > 0
+            await stream.close()
+            assert (stream.unacknowledged(), stream.segment_bytes()) == (None, None)
+
+    asyncio.run(talk())
 
 
 def test_closing_ends_a_wait_and_later_use_is_a_failure(network: HostNetwork) -> None:

@@ -290,10 +290,20 @@ def _party(facts: Facts, servers: Sequence[_Server]) -> tuple[FaultDomain, str]:
 
 
 def _carrier_nat(facts: Facts, servers: Sequence[_Server]) -> bool:
-    """Whether 100.64.0.0/10 (RFC 6598) lies on the way: our own address, or a router's."""
-    addresses = [hop.address for hop in facts.of(Hop) if hop.address is not None]
-    addresses += [server.local for server in servers]
-    return any(_class(address) is AddressClass.SHARED for address in addresses)
+    """Whether 100.64.0.0/10 (RFC 6598) is our own address, or a router's before the first one with a public address.
+
+    Farther away, clouds use it for routers of their own.
+    """
+    shared: dict[str, int] = {}
+    public: dict[str, int] = {}
+    for hop in facts.of(Hop):
+        kind = _class(hop.address) if hop.address is not None else None
+        nearest = {AddressClass.SHARED: shared, AddressClass.GLOBAL: public}.get(kind) if kind is not None else None
+        if nearest is not None:
+            nearest[hop.target] = min(hop.ttl, nearest.get(hop.target, hop.ttl))
+    return any(ttl < public.get(target, ttl + 1) for target, ttl in shared.items()) or any(
+        _class(server.local) is AddressClass.SHARED for server in servers
+    )
 
 
 # --- what came back
