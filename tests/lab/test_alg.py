@@ -71,7 +71,7 @@ CASES = {
         ("sip", "--size"),
         0,
     ),
-    "size-loss-of-all-icmp-is-no-black-hole": Case(
+    "size-silent-routers-and-ordinary-links": Case(
         Scenario(site="router", rules=no_fragmentation_needed("isp1", "edge")),
         None,
         "sip.size * pass all_answered -",
