@@ -38,6 +38,8 @@ NAMES = [
     "dns-hijack",
     "dns-dead-resolver",
     "dns-servfail",
+    "dns-one-lies",
+    "dns-intercepted",
     "cgnat",
     "cgnat-on-interface",
     "double-nat",

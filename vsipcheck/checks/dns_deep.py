@@ -97,6 +97,7 @@ async def measure_deep(
         try:
             for name in names:
                 await walk.find(name)
+            await other_records()
             await walk.ask_zone_of(sibling, "A")
             # Whoever takes queries on their way has had as long as the whole walk, and this.
             await asyncio.wait({nobody}, timeout=NOBODY_GRACE_S)
@@ -105,7 +106,8 @@ async def measure_deep(
             await asyncio.gather(nobody, return_exceptions=True)
 
     async def other_records() -> None:
-        for server in servers[:1]:
+        spoke = {fact.server for fact in record.facts if isinstance(fact, Lookup) and fact.rcode is not None}
+        for server in [server for server in servers if server.address in spoke][:1] or servers[:1]:
             await asyncio.gather(
                 *(
                     ask(Question(question, rtype, "records"), server)
@@ -115,7 +117,7 @@ async def measure_deep(
             )
 
     controls = (ask(Question(name, "A", "control"), server) for server in servers for name in (impossible, sibling))
-    await asyncio.gather(walk_down(), other_records(), *controls)
+    await asyncio.gather(walk_down(), *controls)
 
 
 async def ask_again(

@@ -228,7 +228,7 @@ def _doubts(seen: Seen, system: Lookup, usable: list[str], rtype: str, facts: Fa
         doubts.append(
             Doubt(
                 "system_differs",
-                f"None of the configured nameservers gives that address: {what_they_say(contradicting)}. "
+                f"No configured nameserver gives that address: {what_they_say(contradicting)}. "
                 "It may come from /etc/hosts, a cache or a search domain; or the name rotates its addresses.",
                 Blame(
                     FaultDomain.HOST,
@@ -494,12 +494,16 @@ def _blame_denial(seen: Seen, denied: list[Lookup], elsewhere: list[Lookup]) -> 
     """Who has to act when nameservers say that the name, or its address, does not exist."""
     if elsewhere:
         wrong = servers_of(denied)
+        authority = seen.authority
+        if authority is not None and authority.addresses:
+            knowing = f"The servers of {authority.zone} itself have"
+        else:
+            knowing = f"{servers_of(elsewhere)} {has_or_have(elsewhere)}"
         return Blame(
             common_place(denied),
             Confidence.LIKELY,
             remedy=f"{wrong} must answer for {seen.name}, or be replaced in this host's DNS configuration.",
-            sentence=f"{servers_of(elsewhere)} {has_or_have(elsewhere)} an address for it, so that {wrong} "
-            f"{is_or_are(denied)} wrong.",
+            sentence=f"{knowing} an address for it, so that {wrong} {is_or_are(denied)} wrong.",
         )
     if seen.authority is not None and seen.authority.failure is not None:
         return Blame(

@@ -136,7 +136,6 @@ class Walk:
         import dns.flags
         import dns.rcode
 
-        ended = "too_long"
         for _ in range(MAX_STEPS):
             zone = self._closest(target)
             ended, reached = await self._step(zone, self._question(target, record_type), depth)
@@ -156,7 +155,7 @@ class Walk:
             if not (alias := reached.lookup.cname_chain):
                 return "denied", reached
             target = dns.name.from_text(alias[-1])
-        return ended, None
+        return "too_long", None
 
     async def _step(self, zone: dns.name.Name, question: Question, depth: int) -> tuple[str, _Reached | None]:
         """The first useful answer of the zone's servers, asked one after the other, each given a head start."""
@@ -167,8 +166,10 @@ class Walk:
             while waiting or pending:
                 if waiting and self._asked < MAX_QUERIES and self._left_s() > 0:
                     pending.add(asyncio.create_task(self._ask(question, waiting.pop(0), zone)))
-                elif not pending:
+                elif not pending and not failures:
                     return "too_long", None
+                elif not pending:
+                    break
                 else:
                     waiting = []
                 done, pending = await asyncio.wait(

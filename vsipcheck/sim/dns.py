@@ -91,6 +91,43 @@ class Zone:
             response.answer.append(dns.rrset.from_text(f"{owner}.", known.ttl_s, "IN", kind.name, *wanted))
 
 
+ROOT_SERVERS = (
+    *("198.41.0.4", "170.247.170.2", "192.33.4.12", "199.7.91.13", "192.203.230.10", "192.5.5.241", "192.112.36.4"),
+    *("198.97.190.53", "192.36.148.17", "192.58.128.30", "193.0.14.129", "199.7.83.42", "202.12.27.33"),
+)
+TLD_SERVER = "192.5.6.30"
+ZONE_SERVERS = ("205.251.192.10", "205.251.196.20")
+
+
+class Authority(Zone):
+    """What the servers of the root, of one TLD and of the zones below it say: the truth, without recursion.
+
+    Every name is in the zone of its last two labels, and all zones have the same servers.
+    """
+
+    def respond(self, server: str, wire: bytes, transport: str) -> bytes | None:
+        try:
+            query = dns.message.from_wire(wire)
+        except dns.exception.DNSException:
+            return None
+        if len(query.question) != 1:
+            return None
+        labels = query.question[0].name.to_text(omit_final_dot=True).lower().split(".")
+        if server in ZONE_SERVERS:
+            whole = dns.message.from_wire(super().respond(server, wire, transport) or b"")
+            whole.flags |= dns.flags.AA
+            whole.flags &= ~dns.flags.RA
+            return whole.to_wire()
+        below = ".".join(labels[-2:]) if server == TLD_SERVER else labels[-1]
+        servers = ZONE_SERVERS if server == TLD_SERVER else (TLD_SERVER,)
+        response = dns.message.make_response(query)
+        names = [f"ns{number}.{below}." for number in range(len(servers))]
+        response.authority.append(dns.rrset.from_text(f"{below}.", 86400, "IN", "NS", *names))
+        for name, address in zip(names, servers, strict=True):
+            response.additional.append(dns.rrset.from_text(name, 86400, "IN", "A", address))
+        return response.to_wire()
+
+
 class NameserverListener(asyncio.DatagramProtocol):
     """One nameserver of the scenario, on one loopback port for both transports."""
 

@@ -224,8 +224,8 @@ class SimNetwork:
         if scenario.dns.authority == "answers":
             tree = Authority(Dns(servers=(), names=scenario.dns.names), names, frozenset())
             for address in (ROOT_SERVERS[0], TLD_SERVER, *ZONE_SERVERS):
-                server = DnsServer(address=address, rtt_ms=scenario.elsewhere.rtt_ms)
-                self._authorities[address] = NameserverListener(server, tree)
+                above = DnsServer(address=address, rtt_ms=scenario.elsewhere.rtt_ms)
+                self._authorities[address] = NameserverListener(above, tree)
             self._authorities |= dict.fromkeys(ROOT_SERVERS, self._authorities[ROOT_SERVERS[0]])
         self._edges: dict[tuple[str, int], Edge] = {}
         for address, target in scenario.targets.items():
@@ -500,7 +500,8 @@ class SimNetwork:
     # The rest.
 
     def _listeners(self) -> list[Edge | NameserverListener | StunListener]:
-        return [*self._edges.values(), self._portal, *self._nameservers.values(), *self.stun_listeners.values()]
+        nameservers = dict.fromkeys((*self._nameservers.values(), *self._authorities.values()))
+        return [*self._edges.values(), self._portal, *nameservers, *self.stun_listeners.values()]
 
     def _add_edge(self, address: str, port: int, behaviour: SipBehaviour, rtt_ms: float) -> None:
         self._edges[address, port] = Edge(
