@@ -11,7 +11,7 @@ _vsipcheck() {
     fi
     for ((index = 1; index < COMP_CWORD; index++)); do
         case ${COMP_WORDS[index]} in
-            --account-sid | --connections | --deadline | --expect-ip | --format | --fqdn | --lifetime-max | --media | --options | --output | --port | --ports | --primary | --profile | --rate | --resolver | --seed | --source | --timeout | -o)
+            --account-sid | --connections | --deadline | --expect-ip | --format | --fqdn | --lifetime-max | --listen | --media | --min-interval | --options | --output | --port | --ports | --primary | --profile | --rate | --resolver | --seed | --source | --timeout | -o)
                 [[ ${COMP_WORDS[index + 1]} == "=" ]] && ((index++))
                 ((index++))
                 continue
@@ -19,7 +19,7 @@ _vsipcheck() {
         esac
         next="$path ${COMP_WORDS[index]}"
         case ${next# } in
-            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'demo' | 'schema' | 'completion' | 'profile' | 'profile list' | 'profile show' | 'profile check')
+            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'path' | 'exporter' | 'demo' | 'schema' | 'completion' | 'profile' | 'profile list' | 'profile show' | 'profile check')
                 path=${next# }
                 ;;
         esac
@@ -32,11 +32,11 @@ _vsipcheck() {
         --fqdn | --primary)
             words='pstn.in2.exotel.com pstn.in4.exotel.com'
             ;;
-        --account-sid | --connections | --deadline | --expect-ip | --lifetime-max | --media | --options | --port | --ports | --rate | --resolver | --seed | --source | --timeout)
+        --account-sid | --connections | --deadline | --expect-ip | --lifetime-max | --listen | --media | --min-interval | --options | --port | --ports | --rate | --resolver | --seed | --source | --timeout)
             :
             ;;
         --format)
-            words='terminal json'
+            words='terminal json nagios prometheus junit markdown html'
             ;;
         --output | -o)
             files=1
@@ -50,6 +50,8 @@ _vsipcheck() {
                     'sip') words='--profile --fqdn --port --primary --account-sid --options --connections --size -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
                     'media') words='--profile --media --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
                     'nat') words='--profile --fqdn --port --media --expect-ip --pcp-map --lifetime --lifetime-max -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'path') words='--profile --fqdn --port --media -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'exporter') words='--listen --min-interval --profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --help -h' ;;
                     'demo') words='--list --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
                     'schema') words='--help -h' ;;
                     'completion') words='--help -h' ;;
@@ -61,10 +63,13 @@ _vsipcheck() {
             else
                 case $path in
                     '')
-                        words='all dns sip media nat demo schema completion profile'
+                        words='all dns sip media nat path exporter demo schema completion profile'
+                        ;;
+                    'exporter')
+                        words='rules dashboard'
                         ;;
                     'demo')
-                        words='healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg sip-alg-repaired dns-nxdomain dns-hijack dns-dead-resolver dns-servfail cgnat cgnat-on-interface double-nat port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
+                        words='healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg sip-alg-repaired dns-nxdomain dns-hijack dns-dead-resolver dns-servfail dns-one-lies dns-intercepted cgnat cgnat-on-interface double-nat double-nat-told cgnat-told access-router cloud port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
                         ;;
                     'completion')
                         words='bash zsh fish'

@@ -49,6 +49,7 @@ ONLY_IN: dict[str, set[str]] = {
     "typer": {"cli"},
     "rich": {"cli", "render"},
     "httpx": {"net"},
+    "prometheus_client": {"render", "cli"},
     "netifaces": {"net"},
     "socket": {"net", "sim"},
     "select": {"net"},

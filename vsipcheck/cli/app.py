@@ -15,6 +15,7 @@ from vsipcheck import VERSION
 from vsipcheck.cli.options import (
     COMMON,
     DEFAULT_PROFILE,
+    REACH,
     REPORTING,
     SIGNALLING,
     TIME,
@@ -107,6 +108,31 @@ def nat(request: Request) -> int:
 
 
 @app.command()
+@accepts("path_target", *SIGNALLING, "port", "media", *COMMON)
+def path(request: Request) -> int:
+    """Walk the way to each address, and show where probes stop."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request, "path")
+
+
+@app.command()
+@accepts(
+    *("exported_file", "listen", "min_interval"),
+    *SIGNALLING,
+    *("port", "media", "primary", "account_sid", "expect_ip", "options", "connections", "ports", "seed"),
+    *REACH,
+    *TIME,
+    *VERDICT,
+)
+def exporter(request: Request) -> int:
+    """Serve metrics to Prometheus; a run is made when they are asked for, and not too often."""
+    from vsipcheck.cli.exporter import print_file, run_exporter
+
+    return run_exporter(request) if request.exported_file is None else print_file(request.exported_file)
+
+
+@app.command()
 @accepts("scenario", "list_scenarios", *TIME, *VERDICT, *REPORTING)
 def demo(request: Request) -> int:
     """Run `all` against a simulated provider on loopback."""
@@ -187,8 +213,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _end(arguments: list[str], said: str, code: int) -> int:
-    """The exit code of a command that made no report. Nagios reads stdout, and knows 3 for what could not be checked."""
-    if "--format=nagios" not in arguments and ("--format", "nagios") not in zip(arguments, arguments[1:], strict=False):
+    """The exit code of a command that made no report. Nagios reads stdout, and knows 3 for what was not checked."""
+    from itertools import pairwise
+
+    if "--format=nagios" not in arguments and ("--format", "nagios") not in pairwise(arguments):
         return code
     from vsipcheck.cli.output import OutputError, write_stdout
     from vsipcheck.render.nagios import State, safe

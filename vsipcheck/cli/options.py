@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 from typer.models import OptionInfo
@@ -156,6 +156,33 @@ class Request:
     ] = field(default_factory=list)
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="One line, and no progress.")] = False
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="All findings and all facts.")] = False
+
+    # What is walked.
+    path_target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TARGET]",
+            show_default=False,
+            help="An address, or a name of the profile.  [default: all signalling and media addresses]",
+        ),
+    ] = None
+
+    # What is served.
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="ADDRESS:PORT", help="Where Prometheus asks. IPv6: [ADDRESS]:PORT.")
+    ] = "127.0.0.1:9886"
+    min_interval: Annotated[
+        float,
+        typer.Option("--min-interval", metavar="SECONDS", help="A run that is younger is shown again."),
+    ] = 60.0
+    exported_file: Annotated[
+        Literal["rules", "dashboard"] | None,
+        typer.Argument(
+            metavar="[rules|dashboard]",
+            show_default=False,
+            help="Print the alert rules or the Grafana dashboard instead.",
+        ),
+    ] = None
 
     # What is simulated.
     scenario: Annotated[

@@ -41,15 +41,15 @@ def run_checks(request: Request, *checks: str, open_network: OpenNetwork | None 
     from vsipcheck.render import FORMATS
 
     progress = Progress(live=not request.quiet)
-    with _quiet_libraries(), StopSignals(progress.stopping, progress.abandon) as signals:
-        profile = _profile_for(request)
+    with quiet_libraries(), StopSignals(progress.stopping, progress.abandon) as signals:
+        profile = profile_for(request)
         settings = settings_for(request, profile)
         outputs = outputs_for(request, tuple(FORMATS))
         # Only now: a mistake is told before the checks and their libraries are loaded.
-        settings = msgspec.structs.replace(settings, checks=checks or _all_checks())
+        settings = msgspec.structs.replace(settings, checks=checks or all_checks())
         if settings.sweep and not request.quiet:
             _announce_sweep(profile, settings)
-        report = asyncio.run(_measure(open_network or _host_network, profile, settings, progress, signals))
+        report = asyncio.run(_measure(open_network or host_network, profile, settings, progress, signals))
         signals.measured()
         written = write_outputs(report, outputs, verbose=request.verbose, quiet=request.quiet)
     return _exit_code(report, outputs, written)
@@ -64,7 +64,7 @@ def _exit_code(report: Report, outputs: list[Output], written: bool) -> int:
     return report.exit_code if written else ExitCode.OUR_ERROR
 
 
-def _profile_for(request: Request) -> Profile:
+def profile_for(request: Request) -> Profile:
     try:
         profile = load_profile(request.profile)
         return override(profile, fqdns=request.fqdn, port=request.port, media=request.media)
@@ -113,14 +113,14 @@ async def _measure(
 
 
 @contextlib.asynccontextmanager
-async def _host_network(profile: Profile, settings: Settings) -> AsyncIterator[Network]:
+async def host_network(profile: Profile, settings: Settings) -> AsyncIterator[Network]:
     from vsipcheck.net.host import HostNetwork
 
     with HostNetwork() as network:
         yield network
 
 
-def _all_checks() -> tuple[str, ...]:
+def all_checks() -> tuple[str, ...]:
     from vsipcheck.checks.registry import CHECKS
 
     return tuple(CHECKS)
@@ -148,7 +148,7 @@ def _announce_sweep(profile: Profile, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Warnings, log lines and tracebacks of threads stay off stderr, which is for us to talk to a person."""
     if debugging():
         yield

@@ -75,6 +75,7 @@ def settings_for(request: Request, profile: Profile) -> Settings:
         pcp_map=request.pcp_map,
         lifetime=request.lifetime,
         lifetime_max_s=request.lifetime_max,
+        path_target=_path_target(request.path_target, profile),
         strict=request.strict,
         allow_unknown=request.allow_unknown,
     )
@@ -165,6 +166,17 @@ def _primary(text: str | None, profile: Profile) -> str | None:
     if primary not in known:
         raise UsageError(f"--primary: expected {_one_of(tuple(known))}, found {text!r}")
     return primary
+
+
+def _path_target(text: str | None, profile: Profile) -> str | None:
+    """An IP address, or a name of the profile: nobody else's way is walked by name."""
+    if text is None:
+        return None
+    target = canonical_host(text)
+    known = [pop.fqdn for pop in profile.signalling.pops]
+    if not is_address(target) and target not in known:
+        raise UsageError(f"TARGET: expected an IP address or {_one_of(tuple(known))}, found {text!r}")
+    return target
 
 
 def _account_sid(text: str | None, profile: Profile) -> str | None:

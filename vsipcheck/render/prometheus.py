@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
@@ -36,7 +36,7 @@ def render_prometheus(report: Report) -> str:
     return exposition(families(report))
 
 
-def exposition(metrics: Iterable[GaugeMetricFamily]) -> str:
+def exposition(metrics: Iterable[Metric]) -> str:
     """The families in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Given(list(metrics)))
@@ -44,10 +44,10 @@ def exposition(metrics: Iterable[GaugeMetricFamily]) -> str:
 
 
 class _Given(Collector):
-    def __init__(self, metrics: list[GaugeMetricFamily]) -> None:
+    def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         yield from self._metrics
 
 
