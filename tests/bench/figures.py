@@ -50,7 +50,7 @@ class Figure:
             return f"met ({share:.2f} of it)"
         by = abs(self.value - self.aim)
         percent = 100 * abs(share - 1)
-        return f"MISSED by {number(by)} {self.unit} ({percent:.2g} %)"
+        return f"MISSED by {number(by)} {self.unit} ({number(percent)} %)"
 
 
 @dataclass(frozen=True)
