@@ -522,20 +522,20 @@ def _chain(view: _View, gateway: GatewayAddress | None, public: str | None) -> s
     outside = public or (view.addresses[0] if len(view.addresses) == 1 else None)
     if view.source is None or outside is None:
         return ""
-    routes = {route.gateway for route in view.routes if route.gateway}
+    gateways = {route.gateway for route in view.routes if route.gateway}
     steps = [f"{view.source} (this host)"]
     if gateway is not None:
         wan = f"WAN {gateway.address} by {gateway.told_by}" if gateway.address else "names no WAN address"
         if gateway.contradicts:
             wan = f"contradicts itself by {gateway.told_by}"
         steps.append(f"{gateway.gateway} (gateway, {wan})")
-    elif len(routes) == 1:
-        steps.append(f"{routes.pop()} (gateway)")
+    elif len(gateways) == 1:
+        steps += [f"{address} (gateway)" for address in gateways]
     # The gateway answers as hop 1, unless it is one that shows no hop of its own (clouds).
     steps += [
         f"{address} (hop {ttl})"
         for ttl, address in routers_towards(view.facts, outside)
-        if ttl > 1 or is_shared(address)
+        if ttl > 1 or (is_shared(address) and address not in gateways)
     ]
     return f" Chain: {' -> '.join(steps)} -> {outside} (seen outside)."
 
@@ -878,8 +878,9 @@ def _judge_static_address(view: _View) -> _Verdict:
     addresses = [str(run.public_address) for run in past] + ([now] if now is not None else [])
     changes = [(one, other) for one, other in pairwise(addresses) if one != other]
     ids = (*fact_ids(past), *view.sighting_ids)
+    runs = sum(run.runs for run in past)
     measures = (
-        Measure(name="past_runs", value=len(past), unit="count"),
+        Measure(name="past_runs", value=runs, unit="count"),
         Measure(name="changes", value=len(changes), unit="count"),
     )
     since = past[0].started_at if past else None
@@ -918,18 +919,16 @@ def _judge_static_address(view: _View) -> _Verdict:
             settle_by="If the line was changed on purpose, nothing is wrong; go on watching.",
             measures=measures,
         )
-    if len(past) >= MIN_PAST_RUNS and _spans(past) >= MIN_HISTORY and now is not None:
+    if runs >= MIN_PAST_RUNS and _spans(past) >= MIN_HISTORY and now is not None:
         return _Verdict(
             Status.PASS,
             "unchanged",
-            f"The public address, {now}, is unchanged since {since}, over {len(past)} earlier runs.",
+            f"The public address, {now}, is unchanged since {since}, over {runs} earlier runs.",
             facts=ids,
             confidence=Confidence.LIKELY,
             measures=measures,
         )
-    summary = (
-        f"Whether the address stays the same shows only over time: {_count(len(past), 'earlier run', 'earlier runs')}"
-    )
+    summary = f"Whether the address stays the same shows only over time: {_count(runs, 'earlier run', 'earlier runs')}"
     summary += f" since {since}, all with {addresses[0]}." if past else " to compare with."
     if past and now is None:
         summary += " This run could not tell the address."
