@@ -155,6 +155,12 @@ AUTHORITY: dict[str, tuple[Row, Status, str, FaultDomain | None]] = {
         "not_reached",
         OPEN,
     ),
+    "no route to the root servers": (
+        [system(GOOD), root(failure=Failure.NO_ROUTE, rcode=None), walk("silent")],
+        UNKNOWN,
+        "not_reached",
+        OPEN,
+    ),
     "the zone's servers are silent": (
         [system(GOOD), root(), authority(failure=TIMEOUT, rcode=None, flags=()), walk("silent")],
         UNKNOWN,
@@ -347,6 +353,13 @@ RESOLVER: dict[str, tuple[str, Row, Status, str, FaultDomain | None]] = {
         OPEN,
     ),
     "no name that cannot exist was answered": (ISP, [lookup(ISP, GOOD), *CONFIRMED], UNKNOWN, "not_compared", OPEN),
+    "it was asked for no address": (
+        ISP,
+        [lookup(ISP, record_type="AAAA"), *honest(ISP), *CONFIRMED],
+        UNKNOWN,
+        "not_compared",
+        OPEN,
+    ),
     "behind one who takes all of port 53": (
         PUBLIC,
         [lookup(PUBLIC, OTHER), *honest(PUBLIC), CAUGHT, *CONFIRMED],
@@ -388,7 +401,7 @@ def test_without_records_the_port_is_what_counts() -> None:
     finding = judge([system(GOOD), records("NAPTR"), records("SRV")], "dns.records")
     check(finding, PASS, "explicit_port", None)
     assert "RFC 3263" in finding.summary
-    assert f"{NAME}:5070" in finding.summary
+    assert "port 5070" in finding.summary
     assert "5060" in finding.summary
 
 

@@ -240,6 +240,11 @@ def test_an_alias_into_another_zone_is_followed() -> None:
     assert (walk_of(facts).values["ended"], walk_of(facts).values["zone"]) == ("answered", "edge.com.")
 
 
+@pytest.mark.parametrize("name", [f"{'a' * 64}.example", "a..example", ".".join(["a" * 60] * 5)])
+def test_what_dns_cannot_carry_is_not_walked_to(name: str) -> None:
+    assert dns_walk._parse(name) is None
+
+
 def test_garbage_on_the_way_is_a_failure_of_that_server() -> None:
     facts, _ = measure({**TREE, **dict.fromkeys(ROOTS, lambda query: [b"\xff" * 40, query.to_wire()])})
     assert walk_of(facts).values["ended"] == "silent"

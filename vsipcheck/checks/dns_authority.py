@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from vsipcheck.checks.base import Facts, fact_ids
 from vsipcheck.checks.dns_answers import (
     DEEP_TOPIC,
+    LOCAL,
     NEGATIVE,
     ROOT_SERVERS_SOURCE,
     Authority,
@@ -192,10 +193,12 @@ def _judge_authority(seen: Seen, facts: Facts, settings: Settings) -> Finding:
             authority.lookups,
             _blame_differing(seen, system),
         )
+    same = set(authority.addresses) & set(system.addresses)
+    as_here = ", as this host has it" if same else f"; this host has {listed(system.addresses)}, out of the same block"
     return finding(
         Status.PASS,
         "confirmed",
-        f"The servers of {authority.zone}, found from the root servers down, {said}, as this host has it.",
+        f"The servers of {authority.zone}, found from the root servers down, {said}{as_here}.",
         authority.lookups,
     )
 
@@ -212,6 +215,8 @@ def _why_not_reached(seen: Seen, facts: Facts) -> tuple[str, str]:
     asked = [lookup for lookup in facts.of(Lookup, "dns") if lookup.purpose == "authority"]
     if ended is None:
         return "not_measured", "the run ended before they were found"
+    if ended == "silent" and asked and all(lookup.failure in LOCAL for lookup in asked):
+        return "not_reached", f"this host cannot send to the root servers ({told(asked[0].failure or Failure.OTHER)})"
     if ended == "silent":
         if all(lookup.server_source == ROOT_SERVERS_SOURCE for lookup in asked):
             return "not_reached", "no root server answers, as where a firewall lets DNS out to the own resolver alone"
@@ -285,14 +290,15 @@ def _judge_resolver(server: str, names: Sequence[Seen], facts: Facts) -> Finding
                 settle_by=_SETTLE_INTERCEPTION,
                 sentence=f"It may not be {server} that says so: {caught[0]}.",
             )
-        failure = next((lookup.failure for lookup in lookups if lookup.failure is not None), None)
+        failures = [lookup.failure for lookup in lookups if lookup in own and lookup.failure is not None]
+        failure = failures[0] if failures and status is not Status.PASS else None
         return _finding(RESOLVER, server, status, reason, summary, lookups, blame, failure)
 
     if not any(lookup.rcode is not None for lookup in [*own, *controls]):
         return finding(
             Status.UNKNOWN,
             "no_answer",
-            f"{server} can't be judged: {what_they_say(own[:1])}.",
+            f"{server} can't be judged: {what_they_say(own[:1]) or 'it was asked for no address'}.",
             own,
             Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE, settle_by=f"Ask {server} for any other name."),
         )
@@ -306,7 +312,7 @@ def _judge_resolver(server: str, names: Sequence[Seen], facts: Facts) -> Finding
             Blame(
                 place_of(server),
                 _confidence_at(server),
-                remedy=f"Have it answer NXDOMAIN for names that do not exist, or use another nameserver than {server}.",
+                remedy=f"Have {server} answer NXDOMAIN for names that do not exist, or use another nameserver.",
                 settle_by=None
                 if _confidence_at(server) is Confidence.LIKELY
                 else f"{server} may only hand on what the resolver that it forwards to makes up: look there first.",
@@ -337,7 +343,8 @@ def _judge_resolver(server: str, names: Sequence[Seen], facts: Facts) -> Finding
                 settle_by="dns.resolution tells what that does to the host.",
             ),
         )
-    compared = [seen for seen in names if seen.authority is not None]
+    told_of = {lookup.name for lookup in own if lookup.failure is None or lookup.failure in NEGATIVE}
+    compared = [seen for seen in names if seen.authority is not None and seen.name in told_of]
     denied = [lookup for lookup in controls if lookup.failure in NEGATIVE and not lookup.addresses]
     if len(compared) < len(names) or not denied:
         return finding(
@@ -349,7 +356,7 @@ def _judge_resolver(server: str, names: Sequence[Seen], facts: Facts) -> Finding
             Blame(
                 FaultDomain.UNDETERMINED,
                 Confidence.POSSIBLE,
-                settle_by="Run `vsipcheck dns` from a network that lets DNS out to any server.",
+                settle_by="Run `vsipcheck dns` from a network that lets DNS out to any server, without -6.",
             ),
         )
     return finding(
@@ -496,7 +503,7 @@ def _judge_records(name: str, facts: Facts, profile: Profile) -> Finding:
         if lookup.purpose == "records" and lookup.name in (name, f"_sip._tcp.{name}")
     ]
     port = profile.signalling.port
-    rule = f"A peer that is configured with a port, {name}:{port}, asks for A and AAAA records alone (RFC 3263 §4)."
+    rule = f"A peer that is configured with port {port} asks for the A and AAAA records of {name} alone (RFC 3263 §4)."
     known = [lookup for lookup in asked if lookup.failure is None or lookup.failure in NEGATIVE]
     if len(known) < 2:
         return _finding(

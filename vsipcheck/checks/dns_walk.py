@@ -82,9 +82,9 @@ class Walk:
 
     async def find(self, name: str, record_type: str = "A") -> str:
         """How the walk to `name` ended; the zone's other servers are then asked as well."""
-        import dns.name
-
-        target = dns.name.from_text(name)
+        target = _parse(name)
+        if target is None:
+            return "not_a_name"
         asked_before = self._asked
         ended, reached = await self._follow(target, record_type, 0)
         servers: list[str] = []
@@ -119,7 +119,9 @@ class Walk:
         """Ask one server of the closest zone known so far about `name`."""
         import dns.name
 
-        target = dns.name.from_text(name)
+        target = _parse(name)
+        if target is None:
+            return
         zone = self._closest(target)
         for server in self._zones[zone][:1]:
             if self._asked < MAX_QUERIES and zone != dns.name.root:
@@ -242,6 +244,17 @@ class Walk:
         if glue:
             self._zones[child] = glue
         return bool(glue)
+
+
+def _parse(name: str) -> dns.name.Name | None:
+    """The name as DNS carries it; None for one that it cannot."""
+    import dns.exception
+    import dns.name
+
+    try:
+        return dns.name.from_text(name)
+    except dns.exception.DNSException:
+        return None
 
 
 _SAID_NO = frozenset({Failure.SERVFAIL, Failure.DNS_REFUSED, Failure.DNS_ERROR})
