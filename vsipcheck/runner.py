@@ -19,8 +19,10 @@ from vsipcheck.model import (
     CheckEvidence,
     FaultDomain,
     Finding,
+    Hop,
     Host,
     PastRun,
+    Path,
     Profile,
     Report,
     Settings,
@@ -140,13 +142,26 @@ async def run(
         simulated=network.simulated,
         redacted=False,
         overall=overall_of(rows, findings) if whole else None,
-        exit_code=int(exit_code_of(rows, settings, interrupted=interrupted)),
+        exit_code=int(exit_code_of(rows, settings, interrupted=interrupted) if rows or whole or interrupted else 0),
         actions=actions_of(findings),
         findings=tuple(findings),
         checklist=rows,
         evidence=evidence,
         traffic=network.traffic(),
+        paths=_paths(Facts(evidence), profile),
     )
+
+
+def _paths(facts: Facts, profile: Profile) -> tuple[Path, ...]:
+    """The ways that were walked. What goes wrong in telling them must not cost the verdicts."""
+    if not facts.of(Hop):
+        return ()
+    from vsipcheck.checks.path import describe_paths
+
+    try:
+        return describe_paths(facts, profile)
+    except Exception:
+        return ()
 
 
 def _duration(recorder: Recorder, began_ms: float) -> float:
@@ -241,3 +256,35 @@ def _timed(finding: Finding, spans: Mapping[str, tuple[float, float]]) -> Findin
         return finding
     first, last = min(start for start, _ in covered), max(end for _, end in covered)
     return msgspec.structs.replace(finding, offset_ms=round(first, 3), duration_ms=round(last - first, 3))
+
+
+def rejudge(report: Report, checks: Mapping[str, Check] | None = None) -> Report:
+    """The report with the verdicts that today's rules give its facts, and all that follows from them. Pure.
+
+    Only what was asked for then is judged, and a check that there is no longer keeps its findings out.
+    """
+    if checks is None:
+        from vsipcheck.checks.registry import CHECKS
+
+        checks = CHECKS
+    from vsipcheck.checklist import actions_of, build_checklist, exit_code_of, overall_of
+
+    settings = report.settings
+    asked = {name: checks[name] for name in checks if name in settings.checks}
+    findings = judge_all(report.evidence, report.profile, settings, asked)
+    whole = report.overall is not None
+    rows = build_checklist(
+        findings, report.profile, None if whole else [i for c in asked.values() for i in c.finding_ids]
+    )
+    return msgspec.structs.replace(
+        report,
+        tool=Tool(version=VERSION),
+        overall=overall_of(rows, findings) if whole else None,
+        exit_code=int(
+            exit_code_of(rows, settings, interrupted=report.interrupted) if rows or whole or report.interrupted else 0
+        ),
+        actions=actions_of(findings),
+        findings=tuple(findings),
+        checklist=rows,
+        paths=_paths(Facts(report.evidence), report.profile),
+    )

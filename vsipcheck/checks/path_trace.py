@@ -107,6 +107,7 @@ class PathTrace:
         self.shared: dict[int, str] = {}  # first hops, as the ways to other targets show them
         self.distance: int | None = None  # a TTL at which the target itself answered UDP: it is no farther
         self._tallies: dict[tuple[str, int, int], _Tally] = {}  # series, ttl, port
+        self._turn = 0
         source = context.settings.source or context.network.route_to(target).source_address
         self._own = (source,) if source else ()
 
@@ -116,10 +117,10 @@ class PathTrace:
         """The routers that answer, by UDP: out of range, and in range too where asked for."""
         controls, media = self._context.profile.controls.udp_ports, self._context.profile.media
         sent: list[tuple[str, Probe]] = []
-        # Hop 1 serves every check of the run: it is asked when a block is looked for there, or by those who draw. So do
-        # all hops that are on every way.
-        self.shared = {} if in_range else self._context.answers.agreed()
-        nearest = 1 if in_range else max([1, *self.shared]) + 1
+        # What several ways share need not be asked again. Hop 1 serves every check of the run: it is asked when a block
+        # is looked for there, or by those who draw.
+        self.shared = self._context.answers.agreed()
+        nearest = max(self.shared, default=0 if in_range else 1) + 1
         for turn in range(2):
             wanted = [ttl for ttl in range(MAX_TTL, nearest - 1, -1) if ttl not in self.hops]
             now = [("udp_control", probe) for probe in await self._send(wanted, controls)]
@@ -173,7 +174,7 @@ class PathTrace:
 
     async def follow(self, ports: Sequence[int]) -> None:
         """SYNs at the farthest hops, then between the last hop that answers for them and the first that does not."""
-        if not self.hops and not self.shared:
+        if max(self._known, default=0) < 2:  # where nothing gets past the first router, ports cannot be told apart
             return
         with self._context.answers.reserving():
             for turn in range(ROUNDS):
@@ -268,6 +269,48 @@ class PathTrace:
                 self._context.answers.saw(self.target, ttl, result.icmp.address)
             self._context.answers.answered(result.icmp.address, result.at_ms)
         return arrived or result.icmp is not None
+
+    # -- UDP to the media ports
+
+    async def follow_media(self) -> None:
+        """In-range probes where controls get and they were not seen, each with a control right behind."""
+        for turn in range(ROUNDS):
+            beyond = self._media_unseen()
+            if not beyond or self._context.stopping() or self._context.remaining_s() < 1.0:
+                return
+            now = self._context.network.now_ms()
+            wanted = [ttl for ttl in beyond if self._context.answers.tokens(self.hops[ttl], now) >= 1.0]
+            await asyncio.gather(*(self._ask_media(ttl, delay_s=0.004 * n) for ttl in wanted for n in range(PAIRS)))
+            if turn + 1 < ROUNDS:
+                await asyncio.sleep(ROUND_GAP_S if wanted else DRY_GAP_S)
+
+    def _media_unseen(self) -> list[int]:
+        """Hops beyond the last that in-range probes were seen at: the farthest; once that is missed, the next."""
+        mine = [(ttl, tally) for (name, ttl, _), tally in self._tallies.items() if name == "udp_in_range"]
+        if any(tally.reached for _, tally in mine):
+            return []
+        reach = max((ttl for ttl, tally in mine if tally.answered), default=0)
+        beyond = sorted(ttl for ttl in self.hops if ttl > reach)
+        missed: dict[int, int] = {}
+        for ttl, tally in mine:
+            if ttl > reach and tally.contrasts:
+                missed[ttl] = missed.get(ttl, 0) + tally.contrasts
+        if not beyond or (missed.get(beyond[0], 0) >= MIN_AT_ONE_HOP and sum(missed.values()) >= MIN_CONTRASTS):
+            return []
+        return beyond[-1:] if not missed else sorted({beyond[0], *beyond[: len(beyond) // 2]})
+
+    async def _ask_media(self, ttl: int, *, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        media, controls = self._context.profile.media, self._context.profile.controls.udp_ports
+        self._turn += 1
+        port = media.first_port + (media.last_port - media.first_port) * (self._turn % 13) // 12
+        probe = self._prober.send(self.target, port, ttl)
+        control = self._prober.send(self.target, controls[ttl % len(controls)], ttl)
+        await self._prober.settle([probe, control], CONTROL_WAIT_S)
+        self._count_udp("udp_in_range", probe)
+        self._count_udp("udp_control", control)
+        if control.expired and not probe.answered and probe.local_failure is None:
+            self._tally("udp_in_range", ttl, port).contrasts += 1
 
     # -- answers from nearer than the target
 

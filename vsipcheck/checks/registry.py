@@ -7,7 +7,7 @@ from importlib import import_module
 
 from vsipcheck.checks.base import Check
 
-_NAMES = ("dns", "sip", "media", "nat")
+_NAMES = ("dns", "sip", "media", "nat", "path")
 
 
 class Registry(Mapping[str, Check]):

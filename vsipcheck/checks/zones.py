@@ -102,7 +102,7 @@ def describe_zone(
             return Zone(FaultDomain.PROVIDER, f"in the {'/64' if ':' in target else '/24'} of the target")
         last = max(t for t, other in hops.items() if other != target)
         if ttl > outside + 1 and ttl >= last - 1:
-            return Zone(FaultDomain.UNDETERMINED, "near the target: the ISP, a network in between, or the provider")
+            return Zone(FaultDomain.UNDETERMINED, "near the target: your ISP's, the provider's, or in between")
         if classify(address) is AddressClass.SHARED:
             return Zone(FaultDomain.ISP, "in 100.64.0.0/10, a carrier's (RFC 6598)")
         if edge is not None and _is_inside(address):

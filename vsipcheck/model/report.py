@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sweep: bool = False
     rate: int = 1000  # packets a second of a sweep
     pcp_map: bool = False  # have a PCP router name its address, by a mapping that is removed at once
+    path_target: str | None = None  # the address or name whose way alone is walked
     lifetime: bool = False  # measure how long idle bindings and connections live
     lifetime_max_s: float = 180.0  # the longest idle time that is tried
     strict: bool = False
@@ -109,6 +110,40 @@ class CheckEvidence(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[AnyFact, ...]
 
 
+class PathHop(msgspec.Struct, frozen=True, kw_only=True):
+    """One router of a way, the best of what all probes saw, and whose place it is. `address` is None where none answered.
+
+    `marks`: what each series drew there: "answered", "target" (the target's own answer), "silent" (no data), "missed"
+    (beside answered controls).
+    """
+
+    ttl: int
+    address: str | None
+    zone: FaultDomain
+    why: str  # the fact that says whose it is
+    rtt_ms: float | None = None
+    loss_ratio: float | None = None  # unanswered of those sent; routers ration their answers
+    marks: dict[str, str] = {}
+
+
+class PathSeries(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one kind of probes got."""
+
+    id: str  # "udp_in_range", "udp_control", "tcp_5070"
+    outcome: str  # "connected", "refused", "silent", "answered", "icmp", "not_tried"
+    reached_ttl: int | None = None  # the farthest hop that answered for it
+    stopped_ttl: int | None = None  # the nearest hop that it was shown not to reach
+
+
+class Path(msgspec.Struct, frozen=True, kw_only=True):
+    """The way to one address, as probes of all checks saw it."""
+
+    target: str
+    name: str | None
+    hops: tuple[PathHop, ...]
+    series: tuple[PathSeries, ...]
+
+
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
     version: str
 
@@ -158,3 +193,4 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     checklist: tuple[ChecklistRow, ...]
     evidence: dict[str, CheckEvidence]
     traffic: Traffic
+    paths: tuple[Path, ...] = ()
