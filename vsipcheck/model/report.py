@@ -111,7 +111,7 @@ class CheckEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PathHop(msgspec.Struct, frozen=True, kw_only=True):
-    """One router of a way, the best of what all probes saw, and whose place it is. `address` is None where none answered.
+    """One router of a way, the best that all probes saw, and whose it is. `address` is None where none answered.
 
     `marks`: what each series drew there: "answered", "target" (the target's own answer), "silent" (no data), "missed"
     (beside answered controls).
