@@ -434,7 +434,9 @@ def _rejected(view: _View, profile: Profile) -> Finding | None:
     passes = view.passed_beyond(max(floor, view.distance_of(icmp.address, floor)))
     part = any(passes(s) for s in view.fine)
     if fine:
-        ports = _extent(view, fine, view.rejected, passes, profile)
+        # What the router fell silent about, beside answered controls, is as blocked as what it spoke of.
+        blocked = [s for s in view.fine if view.rejected(s) or view.dropped(s)]
+        ports = _extent(view, blocked, lambda s: s in blocked, passes, profile)
     else:
         ports = "; ".join(f"UDP {s.first_port}-{s.last_port}" for s in guilty[:6])
     name = failure.value if failure is not None else "icmp"

@@ -31,7 +31,7 @@ MAX_TTL = 30
 HOP1_TARGETS = 2
 # Time for the sample, and for bracketing the edges of a block, from the start of the survey.
 SAMPLE_S = 9.0
-BRACKET_S = 16.0
+BRACKET_S = 22.0
 # Contrasts that make "blocked" out of silence when the path loses nothing; more are asked on a lossy path, so that
 # all the misses happen by chance less than once in ten thousand.
 MIN_CONTRASTS = 3
@@ -43,6 +43,7 @@ SUSPECTS_A_ROUND = 3
 ROUND_GAP_S = 0.15
 TRACE_ROUNDS = 5
 DRY_GAP_S = 0.3  # when routers answered less than they were asked
+GUESS_WAIT_S = 0.25
 MAX_EDGES = 4  # edges of blocks that are bracketed for one target
 MAX_BRACKET_PACKETS = 160  # for one edge
 
@@ -131,6 +132,7 @@ class TargetState(msgspec.Struct):
     ports: dict[int, PortState] = {}
     control_probes: list[Probe] = []
     tcp_probes: list[tuple[int, int, Icmp | None, float | None]] = []  # port, ttl, icmp, rtt
+    block_ttl: int = 0  # the farthest hop that blocked ports get to, once it is known
 
     def udp_probes(self) -> Iterable[Probe]:
         for state in self.ports.values():
@@ -157,6 +159,30 @@ class TargetState(msgspec.Struct):
         udp = (probe.ttl or 0 for probe in self.control_probes if probe.expired)
         tcp = (ttl for _, ttl, icmp, _ in self.tcp_probes if icmp is not None and icmp.type == 11)
         return max([0, *udp, *tcp])
+
+
+class _Edge(msgspec.Struct, frozen=True):
+    """Two ports of one target, the lower of which is blocked or passes, and the other one not."""
+
+    target: TargetState
+    low: int
+    high: int
+    low_blocked: bool
+
+
+def _alike(edges: Iterable[_Edge]) -> list[list[_Edge]]:
+    """The edges in groups that may be one and the same: of the same kind, with a span in common, a target once."""
+    groups: list[list[_Edge]] = []
+    for edge in edges:
+        for group in groups:
+            low, high = max(edge.low, *(e.low for e in group)), min(edge.high, *(e.high for e in group))
+            new = all(edge.target is not e.target for e in group)
+            if new and edge.low_blocked == group[0].low_blocked and low < high:
+                group.append(edge)
+                break
+        else:
+            groups.append([edge])
+    return groups
 
 
 class _Group(msgspec.Struct):
@@ -520,13 +546,13 @@ class MediaSurvey:
         reached = state.reached
         if reached is None or outside is None or state.rejected:
             return False
-        return reached[0] >= outside and reached[0] > self._block_ttl(target)
+        return reached[0] >= outside and reached[0] > target.block_ttl
 
-    def _block_ttl(self, target: TargetState) -> int:
+    def _find_block(self, target: TargetState) -> int:
         """The farthest hop that blocked ports were seen at, or that rejected them; 0 for no block."""
         blocked = [state for state in target.ports.values() if self._blocked(target, state)]
         seen = max((state.reached[0] for state in blocked if state.reached), default=0)
-        hops = target.hops()
+        hops = self._shared_hops(target)
         senders = {probe.icmp.address for state in blocked if (probe := state.rejected) and probe.icmp}
         if senders - set(hops.values()) - {None}:
             # A router whose answers went into rejections is at an unseen hop: in a gap, or behind all others.
@@ -537,19 +563,79 @@ class MediaSurvey:
     async def _bracket_blocks(self) -> None:
         """Follow a blocked port to where it stops, and bisect between each passing and blocked neighbour."""
         await asyncio.gather(*(self._trace_blocked(target) for target in self.targets))
-        edges: list[tuple[TargetState, int, int]] = []
+        for target in self.targets:
+            target.block_ttl = self._find_block(target)
+        edges: list[_Edge] = []
         for target in self.targets:
             ordered = sorted(target.ports.values(), key=lambda state: state.port)
             known = [s for s in ordered if self._blocked(target, s) or self._passes(target, s)]
             pairs = [
-                (low, high)
+                _Edge(target=target, low=low.port, high=high.port, low_blocked=self._blocked(target, low))
                 for low, high in itertools.pairwise(known)
                 if self._blocked(target, low) != self._blocked(target, high)
             ]
-            edges.extend((target, low.port, high.port) for low, high in pairs[:MAX_EDGES])
+            edges.extend(pairs[:MAX_EDGES])
         if edges:
             self.context.progress("media", 0, len(edges), "finding the edges of the block")
-            await asyncio.gather(*(self._bisect(target, low, high) for target, low, high in edges))
+            await asyncio.gather(*(self._find_edge(together) for together in _alike(edges)))
+
+    async def _find_edge(self, edges: Sequence[_Edge]) -> None:
+        """One rule is mostly for all addresses, so that its edge is looked for with the answers of all their routers.
+
+        What came of it is shown for each address: where it does not hold, that one is bisected by itself.
+        """
+        low, high = max(edge.low for edge in edges), min(edge.high for edge in edges)
+        turn = 0
+        if len(edges) > 1:
+            while high - low > 1 and self.left_s(BRACKET_S) > 0 and turn < MAX_BRACKET_PACKETS:
+                if self.context.stopping():
+                    return
+                middle = (low + high) // 2
+                blocked = await self._guess(edges[turn % len(edges)].target, middle)
+                turn += 1
+                if blocked is None:
+                    continue
+                if blocked == edges[0].low_blocked:
+                    low = middle
+                else:
+                    high = middle
+        await asyncio.gather(*(self._bisect(edge, (low, high)) for edge in edges))
+
+    async def _guess(self, target: TargetState, port: int) -> bool | None:
+        """Whether this port seems blocked, by a single contrast; None when no router had an answer for it."""
+        state = self._bracket_port(target, port)
+        usable = self._beyond_block(target)
+        if state.plain is None or not usable:
+            state.plain = self.prober.send(target.address, port, None)
+            if not usable:
+                await self.prober.settle([state.plain], 0.4)
+                return True if state.rejected else False if state.target_answered else None
+        now, hops = self.context.network.now_ms(), target.hops()
+        ttl = max(usable, key=lambda ttl: self.context.answers.tokens(hops[ttl], now))
+        if self.context.answers.tokens(hops[ttl], now) < 1:
+            await asyncio.sleep(DRY_GAP_S)
+        await self.prober.settle([self._probe(target, state, ttl)], GUESS_WAIT_S)
+        if self._passes(target, state) or state.rejected or state.local_failure:
+            return not self._passes(target, state)
+        probe = self._probe(target, state, ttl)
+        control = self._passing_control(target, ttl)
+        await self.prober.settle([probe] if control is None else [probe, control], 0.6)
+        if self._passes(target, state) or state.rejected:
+            return not self._passes(target, state)
+        if control is None or not control.expired:
+            return None
+        self._count_contrasts(target, ttl, [(state, probe)], True)
+        return True
+
+    def _bracket_port(self, target: TargetState, port: int) -> PortState:
+        if port not in target.ports:
+            target.ports[port] = PortState(port, method="bracket")
+        return target.ports[port]
+
+    def _beyond_block(self, target: TargetState) -> list[int]:
+        """TTLs of routers that blocked ports never get to, the farthest first."""
+        outside = self.outside_ttl(target) or 1
+        return [ttl for ttl in sorted(target.hops(), reverse=True) if ttl > target.block_ttl and ttl >= outside]
 
     async def _trace_blocked(self, target: TargetState) -> None:
         """Where blocked ports stop: probes of one of them at the hops between its reach and its nearest contrast."""
@@ -585,15 +671,18 @@ class MediaSurvey:
                 hops.setdefault(ttl, address)
         return hops
 
-    async def _bisect(self, target: TargetState, low: int, high: int) -> None:
-        low_blocked = self._blocked(target, target.ports[low])
+    async def _bisect(self, edge: _Edge, guess: tuple[int, int]) -> None:
+        """Narrow the edge down to two neighbours: the ports of `guess` first."""
+        target, low, high = edge.target, edge.low, edge.high
         packets = turn = 0
+        candidates = [port for port in guess if low < port < high]
         while high - low > 1 and self.left_s(BRACKET_S) > 0 and packets < MAX_BRACKET_PACKETS:
             if self.context.stopping():
                 return
-            middle = (low + high) // 2
-            state = target.ports.get(middle) or PortState(middle, method="bracket")
-            target.ports[middle] = state
+            middle = candidates.pop(0) if candidates else (low + high) // 2
+            if not low < middle < high:
+                continue
+            state = self._bracket_port(target, middle)
             decided: bool | None = None
             while decided is None and self.left_s(BRACKET_S) > 0 and packets < MAX_BRACKET_PACKETS:
                 decided, used = await self._ask(target, state, turn)
@@ -601,7 +690,7 @@ class MediaSurvey:
                 turn += 1
             if decided is None:
                 return
-            if decided == low_blocked:
+            if decided == edge.low_blocked:
                 low = middle
             else:
                 high = middle
@@ -612,9 +701,7 @@ class MediaSurvey:
             return True, 0
         if self._passes(target, state):
             return False, 0
-        blocked_reach = self._block_ttl(target)
-        outside = self.outside_ttl(target) or 1
-        usable = [ttl for ttl in sorted(target.hops(), reverse=True) if ttl > blocked_reach and ttl >= outside]
+        usable = self._beyond_block(target)
         if not usable:
             plain = self.prober.send(target.address, state.port, None)
             state.plain = plain
