@@ -62,25 +62,33 @@ async def ask_system(context: Context, record: Recorder, name: str, rtype: str, 
 
 
 async def _resolve_patiently(context: Context, name: str, family: Family, wait_s: float) -> SystemLookup:
-    """The first conclusive answer of lookups begun every SYSTEM_ASK_AGAIN_S. `rtt_ms` runs from the first."""
+    """The first addresses that lookups begun every SYSTEM_ASK_AGAIN_S give, else why the first of them gave none.
+
+    `rtt_ms` runs from the first.
+    """
     network = context.network
     begun = network.now_ms()
     asked: set[asyncio.Task[SystemLookup]] = set()
-    last: SystemLookup | None = None
+    first: asyncio.Task[SystemLookup] | None = None
     try:
         while True:
             left_s = wait_s - (network.now_ms() - begun) / 1000
             if left_s > SYSTEM_ASK_AGAIN_S / 2 or not asked:
-                asked.add(asyncio.create_task(network.resolve_system(name, family, max(left_s, 0.0))))
+                task = asyncio.create_task(network.resolve_system(name, family, max(left_s, 0.0)))
+                first = first or task
+                asked.add(task)
             done, asked = await asyncio.wait(
                 asked,
                 timeout=SYSTEM_ASK_AGAIN_S if left_s > SYSTEM_ASK_AGAIN_S else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for task in done:
-                last = task.result()
-                if last.failure is not Failure.DNS_TIMEOUT or not asked:
-                    return msgspec.structs.replace(last, rtt_ms=network.now_ms() - begun)
+                found = task.result()
+                conclusive = task is first and found.failure is not Failure.DNS_TIMEOUT
+                if found.failure is None or conclusive or not asked:
+                    if found.failure is not None and first is not None and first.done():
+                        found = first.result()
+                    return msgspec.structs.replace(found, rtt_ms=network.now_ms() - begun)
     finally:
         for task in asked:
             task.cancel()
