@@ -69,7 +69,7 @@ _vsipcheck() {
                         words='rules dashboard'
                         ;;
                     'demo')
-                        words='healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg sip-alg-repaired dns-nxdomain dns-hijack dns-dead-resolver dns-servfail dns-one-lies dns-intercepted cgnat cgnat-on-interface double-nat double-nat-told cgnat-told access-router cloud port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
+                        words='healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg sip-alg-repaired dns-nxdomain dns-hijack dns-dead-resolver dns-servfail dns-one-lies dns-intercepted cgnat cgnat-on-interface double-nat double-nat-told cgnat-told access-router port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
                         ;;
                     'completion')
                         words='bash zsh fish'

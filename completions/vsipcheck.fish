@@ -173,7 +173,7 @@ complete -c vsipcheck -n '__fish_seen_subcommand_from demo' -l output -s o -r -F
 complete -c vsipcheck -n '__fish_seen_subcommand_from demo' -l quiet -s q -d 'One line, and no progress'
 complete -c vsipcheck -n '__fish_seen_subcommand_from demo' -l verbose -s v -d 'All findings and all facts'
 complete -c vsipcheck -n '__fish_seen_subcommand_from demo' -l help -s h -d 'Show this message and exit'
-complete -c vsipcheck -n '__fish_seen_subcommand_from demo' -a 'healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg sip-alg-repaired dns-nxdomain dns-hijack dns-dead-resolver dns-servfail dns-one-lies dns-intercepted cgnat cgnat-on-interface double-nat double-nat-told cgnat-told access-router cloud port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
+complete -c vsipcheck -n '__fish_seen_subcommand_from demo' -a 'healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg sip-alg-repaired dns-nxdomain dns-hijack dns-dead-resolver dns-servfail dns-one-lies dns-intercepted cgnat cgnat-on-interface double-nat double-nat-told cgnat-told access-router port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
 complete -c vsipcheck -n '__fish_seen_subcommand_from schema' -l help -s h -d 'Show this message and exit'
 complete -c vsipcheck -n '__fish_seen_subcommand_from completion' -l help -s h -d 'Show this message and exit'
 complete -c vsipcheck -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'

@@ -83,15 +83,19 @@ def test_the_file_is_what_the_command_prints(vsipcheck: Callable[..., Ended], sh
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("vsipcheck ", {"all", "dns", "sip", "media", "nat", "demo", "schema", "completion", "profile"}),
+        (
+            "vsipcheck ",
+            {"all", "dns", "sip", "media", "nat", "path", "exporter", "demo", "schema", "completion", "profile"},
+        ),
         ("vsipcheck al", {"all"}),
         ("vsipcheck --v", {"--version"}),
         ("vsipcheck all --fo", {"--format"}),
-        ("vsipcheck all --format ", {"terminal", "json"}),
+        ("vsipcheck all --format ", {"terminal", "json", "nagios", "prometheus", "junit", "markdown", "html"}),
+        ("vsipcheck exporter ", {"rules", "dashboard"}),
         ("vsipcheck all --primary pstn.in4", {"pstn.in4.exotel.com"}),
         ("vsipcheck all --source demo --sw", {"--sweep"}),
         ("vsipcheck dns --po", set()),
-        ("vsipcheck demo cgnat-", {"cgnat-on-interface"}),
+        ("vsipcheck demo cgnat-o", {"cgnat-on-interface"}),
         ("vsipcheck demo --fqd", set()),
         ("vsipcheck profile ", {"list", "show", "check"}),
         ("vsipcheck profile show exo", {"exotel-tcp-mumbai"}),
