@@ -226,6 +226,10 @@ class Lab:
         """What a peer has written so far."""
         return (self.work / f"{peer}.log").read_text(errors="replace")
 
+    def reload(self, peer: str) -> None:
+        """Have a peer read its configuration again (SIGHUP)."""
+        next(process for known, process in self._peers if known.name == peer).send_signal(signal.SIGHUP)
+
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The whole environment of commands on the customer's machine."""
         return {

@@ -171,6 +171,8 @@ controls {{ }};
             config += '  zone "." { type hint; file "hints.zone"; };\n'
         else:
             config += f'  zone "." {{ type master; file "root{number}.zone"; }};\n'
+        if resolver.serves_stale:
+            config += "  stale-cache-enable yes; stale-answer-enable yes; stale-answer-client-timeout 0;\n"
         if resolver.wrong_anchor:
             config += f'  dnssec-validation yes;\n  trust-anchors {{ "exotel.com" static-ds 1 8 2 "{"AB" * 32}"; }};\n'
         for zone in resolver.broken_zones:
@@ -197,7 +199,7 @@ def _stun(work: Path, pair: bool) -> Iterator[Peer]:
     for name, (address, port) in STUN.items():
         directory = work / f"turn-{name}"
         directory.mkdir()
-        command = (
+        command: tuple[str, ...] = (
             *("turnserver", "-n", "--stun-only", "--no-auth", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp"),
             *("--listening-ip", address, "--listening-port", str(port), "--relay-ip", address, "--relay-threads", "1"),
             *("--pidfile", str(directory / "pid"), "--userdb", str(directory / "db"), "--log-file", "stdout"),

@@ -90,6 +90,8 @@ class Resolver:
     """Has no zone of its own, but asks the scenario's `authority`, from the root down."""
     wrong_anchor: bool = False
     """Validates, and trusts a key for exotel.com that the zone does not have. Needs `recursive`."""
+    serves_stale: bool = False
+    """Gives old answers while it cannot refresh them (RFC 8767), and says so. Needs `recursive`."""
 
 
 @dataclass(frozen=True)

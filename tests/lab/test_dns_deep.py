@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from lab import Lab, Resolver, Rule, Scenario
+from lab.dns_tree import ZONE_SERVERS
 from lab.laboratory import COMMAND
 from lab.scenario import IN2, IN2_ADDRESS, IN4, IN4_ADDRESS, RESOLVER, SECOND_RESOLVER, Authority, both_names
 from lab.verdicts import Case, check_report, differences, run_case, told
@@ -180,11 +186,59 @@ def test_a_router_that_takes_all_of_port_53(nameserver: str) -> None:
     assert not wrong, "\n".join([*wrong, "", *told(report)])
 
 
-def run_in(lab: Lab) -> dict:  # type: ignore[type-arg]
-    import json
+CUT = f"""
+table ip cut {{
+  chain input {{ type filter hook input priority 0;
+    ip saddr {{ {", ".join(ZONE_SERVERS)} }} drop
+  }}
+}}
+"""
 
+
+def test_a_resolver_that_lives_on_old_answers() -> None:
+    """The zone has changed since, and the resolver can no longer reach it."""
+    moved = at_router(
+        resolver=Resolver(recursive=True, serves_stale=True), authority=Authority(both_names(OTHERS), ttl_s=1)
+    )
+    with Lab(moved) as lab:
+        for name in (IN2, IN4):
+            assert "49.44.99.9" in ask(lab, RESOLVER, name)
+        zone = lab.work / "bind" / "authority" / "zone.zone"
+        text = zone.read_text()
+        for name, address in ((IN2, IN2_ADDRESS), (IN4, IN4_ADDRESS)):
+            text = text.replace(f"{name}. IN {OTHERS}", f"{name}. IN A {address}")
+        zone.write_text(text.replace(" 1 1800 ", " 2 1800 "))
+        lab.reload("named-authority")
+        lab.node("resolver").nft(CUT)
+        until(lambda: IN2_ADDRESS in ask(lab, ZONE_SERVERS[0], IN2))
+        until(lambda: "Stale Answer" in ask(lab, RESOLVER, IN2) and "Stale Answer" in ask(lab, RESOLVER, IN4))
+        report = run_in(lab)
+    case = Case(
+        moved,
+        None,
+        f"""dns.authority pstn.* warn differs undetermined possible
+            dns.resolver {RESOLVER} warn stale isp proven""",
+        exit_code=0,
+    )
+    wrong = differences(report, case)
+    assert not wrong, "\n".join([*wrong, "", *told(report)])
+
+
+def ask(lab: Lab, server: str, name: str) -> str:
+    """What dig prints, as the customer."""
+    return lab.run(["dig", "+time=1", "+tries=1", f"@{server}", name, "A"]).stdout
+
+
+def until(true: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < limit, "it never came to be"
+        time.sleep(0.05)
+
+
+def run_in(lab: Lab) -> dict[str, Any]:
     done = lab.run([COMMAND, "dns", "--json"])
     assert "Traceback" not in done.stderr, done.stderr
-    report = json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
     check_report(report)
-    return report  # type: ignore[no-any-return]
+    return report
