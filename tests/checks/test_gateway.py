@@ -73,6 +73,11 @@ OUTSIDE = (route(), https(PUBLIC), stunned(PUBLIC), second(PUBLIC), told(PUBLIC)
             (PASS, "wan_is_public_address", None, LIKELY),
             id="one-helper-and-the-router",
         ),
+        pytest.param(
+            (route(), stunned(PUBLIC), says(PUBLIC), expired(1, GATEWAY), expired(2, SHARED)),
+            (UNKNOWN, "address_not_confirmed", OPEN, POSSIBLE),
+            id="one-helper-and-the-router-contradicted",
+        ),
         pytest.param((*OUTSIDE, says(WAN_100)), (FAIL, "wan_in_shared_space", ISP, PROVEN), id="wan-in-100.64"),
         pytest.param(
             (*OUTSIDE, says(WAN_100, "upnp"), AT_GATEWAY),

@@ -62,9 +62,9 @@ TCP_LIVES = (CONTROL, tcp(15.0), tcp(120.0), tcp(180.0))
         ),
         pytest.param(
             (*UDP_LIVES, CONTROL, tcp(15.0, "reset", 8.0)),
-            (UNKNOWN, "tcp_not_determined", OPEN, POSSIBLE),
+            (WARN, "tcp_reset_while_idle", OPEN, POSSIBLE),
             5,
-            id="provider-resets-early",
+            id="reset-while-idle",
         ),
         # Something that lived longer shows that what ended a shorter one was no timer.
         pytest.param(

@@ -426,7 +426,8 @@ def _judge_translated(
         if space is AddressClass.PRIVATE:
             return _wan_is_private(view, gateway, wan, public, ids)
     if public is None:
-        if gateway is not None and wan is not None and view.addresses == (wan,):
+        agrees = gateway is not None and wan is not None and view.addresses == (wan,)
+        if gateway is not None and wan is not None and agrees and not _lives_beyond(view, wan):
             return _Verdict(
                 Status.PASS,
                 "wan_is_public_address",
@@ -477,6 +478,11 @@ def _judge_translated(
             "else translates.",
         )
     return verdict
+
+
+def _lives_beyond(view: _View, address: str) -> bool:
+    """Whether a router was seen to forward packets for `address`, so that the gateway does not hold it."""
+    return locate(view.facts, address).place not in (Place.GATEWAY, Place.UNSETTLED)
 
 
 def _wan_in_shared_space(

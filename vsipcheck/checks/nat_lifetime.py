@@ -341,11 +341,11 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
     udp = [note for note in notes if note.topic == UDP_BINDING]
     tcp = [note for note in notes if note.topic == TCP_IDLE]
     udp_span = _span(udp, (SILENT,))
-    # A reset upon our ping is a NAT's, or a firewall's, as well: it forgot the connection and says so.
-    by_peer = [note for note in tcp if note.values["outcome"] in (CLOSED, RESET) and note.values["while_idle"]]
-    tcp_span = _span(
-        [note for note in tcp if note not in by_peer and note.values["outcome"] != CLOSED], (SILENT, RESET)
-    )
+    # A FIN while nobody speaks is the trunk's. A reset upon our ping is that of a NAT or firewall which forgot the
+    # connection and says so; one while nobody speaks may be anybody's.
+    by_peer = [note for note in tcp if note.values["outcome"] == CLOSED and note.values["while_idle"]]
+    resets = [note for note in tcp if note.values["outcome"] == RESET and note.values["while_idle"]]
+    tcp_span = _span([note for note in tcp if note not in resets and note.values["outcome"] != CLOSED], (SILENT, RESET))
     said: list[str] = []
     if udp_span is not None:
         said.append(f"An idle UDP binding lives {udp_span.words} after one request and its answer.")
@@ -356,7 +356,7 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
         )
     if tcp_span is not None:
         said.append(f"An idle TCP connection to the trunk lives {tcp_span.words}.")
-    elif by_peer:
+    elif by_peer or resets:
         said.append("The NAT was not seen to drop idle TCP connections.")
     elif tcp:
         said.append("The trunk answers no CRLF ping, so that nothing is told about idle TCP connections.")
@@ -365,14 +365,17 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
     if by_peer:
         first_s = min(float(note.values["after_s"]) for note in by_peer)
         said.append(f"{profile.provider} itself ends one after {first_s:g} s: that is not the NAT.")
+    if resets:
+        reset_s = min(float(note.values["after_s"]) for note in resets)
+        said.append(f"Somebody, the trunk or a firewall on the way, resets one after {reset_s:g} s.")
     said.append(
         f"A call that drops after {TIMER_H_S} s is more often an ACK that never arrived (64 x T1, RFC 3261 "
         "§17.1.1.2) than a binding that ended."
     )
     safe = [span.alive_s for span in (udp_span, tcp_span) if span is not None and span.alive_s is not None]
     dropped = [span.dropped_s for span in (udp_span, tcp_span) if span is not None and span.dropped_s is not None]
-    if by_peer:
-        dropped.append(min(float(note.values["after_s"]) for note in by_peer))
+    if by_peer or resets:
+        dropped.append(min(float(note.values["after_s"]) for note in (*by_peer, *resets)))
     keepalive_s = _keepalive_s(safe, dropped)
     measures = (
         Measure(
@@ -388,7 +391,7 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
         Measure(name="keepalive_s", value=keepalive_s, unit="s"),
     )
     ids = fact_ids(notes)
-    if udp_span is None and tcp_span is None:
+    if udp_span is None and tcp_span is None and not resets:
         return Finding(
             id=LIFETIME,
             target=None,
@@ -402,6 +405,20 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
             facts=ids,
         )
     advice = f"Send a keep-alive every {keepalive_s} s: CRLF CRLF (RFC 5626 §3.5.1) or OPTIONS on the SIP connection."
+    if resets:
+        return Finding(
+            id=LIFETIME,
+            target=None,
+            status=Status.WARN,
+            reason="tcp_reset_while_idle",
+            summary=" ".join(said),
+            fault_domain=FaultDomain.UNDETERMINED,
+            confidence=Confidence.POSSIBLE,
+            remedy=advice,
+            settle_by="A capture on the WAN side: an RST that is not in it is that of the customer's own firewall.",
+            measures=measures,
+            facts=ids,
+        )
     tcp_drops = tcp_span is not None and tcp_span.dropped_s is not None
     udp_drops = udp_span is not None and udp_span.dropped_s is not None and udp_span.dropped_s <= RFC4787_MIN_S
     if tcp_drops or udp_drops:
