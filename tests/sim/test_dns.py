@@ -14,7 +14,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from vsipcheck.sim.dns import LOOPBACK, NameserverListener, Zone
+from vsipcheck.sim.dns import LOOPBACK, ROOT_SERVERS, TLD_SERVER, ZONE_SERVERS, Authority, NameserverListener, Zone
 from vsipcheck.sim.scenario import Dns, DnsRule, DnsServer, Name
 
 SERVER = DnsServer(address="192.168.1.1", rtt_ms=0.0)
@@ -100,3 +100,31 @@ def test_a_rule_is_for_its_servers_and_names_alone() -> None:
 def test_garbage_gets_no_answer(wire: bytes) -> None:
     zone = Zone(Dns(servers=(SERVER,), names=NAMES), {}, frozenset(NAMES))
     assert zone.respond("192.168.1.1", wire, "udp") is None
+
+
+def ask_authority(server: str, name: str) -> dns.message.Message:
+    tree = Authority(Dns(servers=(), names=NAMES), {}, frozenset())
+    query = dns.message.make_query(name, "A", flags=0)
+    answer = tree.respond(server, query.to_wire(), "udp")
+    assert answer is not None
+    return dns.message.from_wire(answer)
+
+
+@pytest.mark.parametrize(
+    ("server", "zone", "next_servers"),
+    [(ROOT_SERVERS[0], "com.", {TLD_SERVER}), (TLD_SERVER, "exotel.com.", set(ZONE_SERVERS))],
+)
+def test_the_root_and_the_tld_send_one_on_with_glue(server: str, zone: str, next_servers: set[str]) -> None:
+    response = ask_authority(server, TRUNK)
+    assert not response.answer
+    assert not response.flags & (dns.flags.AA | dns.flags.RA)
+    assert [rrset.name.to_text() for rrset in response.authority] == [zone]
+    assert {rdata.to_text() for rrset in response.additional for rdata in rrset} == next_servers
+
+
+def test_the_zones_own_servers_answer_with_authority_and_without_recursion() -> None:
+    response = ask_authority(ZONE_SERVERS[0], TRUNK)
+    assert response.answer[0][0].to_text() == "182.76.143.101"
+    assert response.flags & dns.flags.AA
+    assert not response.flags & dns.flags.RA
+    assert ask_authority(ZONE_SERVERS[1], "nobody.exotel.com").rcode() == dns.rcode.NXDOMAIN
