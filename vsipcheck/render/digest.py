@@ -47,7 +47,10 @@ _OVERALL = {
 }
 
 # Who says from where they see us. A router's own WAN address (NAT-PMP, UPnP) need not be the public one.
-_WITHIN = ("nat_pmp", "upnp", "pcp", "stun_mapping")
+_WITHIN = (
+    *("nat_pmp", "upnp", "pcp"),
+    *("stun_mapping", "stun_filtering_address_and_port", "stun_filtering_port", "stun_filtering_control"),
+)
 
 _UTC = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z", re.ASCII)
 
