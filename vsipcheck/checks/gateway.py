@@ -12,7 +12,8 @@ import ipaddress
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+
+import msgspec
 
 from vsipcheck.checks import upnp
 from vsipcheck.checks.base import Context, Facts, Recorder
@@ -45,8 +46,7 @@ _NO_ADDRESS = (AddressClass.UNSPECIFIED, AddressClass.BROADCAST)
 # --- what the judges read
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayAddress:
+class GatewayAddress(msgspec.Struct, frozen=True):
     """What the gateway towards the trunk says of its WAN address. `facts` are ids.
 
     `address` is None where it names none (`unnamed`), or contradicts itself; then `said` tells in which words.
@@ -99,8 +99,7 @@ def gateway_address(facts: Facts) -> GatewayAddress | None:
 # --- measuring
 
 
-@dataclass(slots=True)
-class _Device:
+class _Device(msgspec.Struct):
     """A router that answered a search."""
 
     address: str
@@ -108,15 +107,14 @@ class _Device:
     server: str | None
 
 
-@dataclass(slots=True)
-class GatewayQuestions:
+class GatewayQuestions(msgspec.Struct):
     """Asks the routers of this host's network, and records one AddressSeen for each answer or silence."""
 
     context: Context
     record: Recorder
     left_s: Callable[[], float]
     _ends_ms: float = 0.0
-    _devices: dict[str, _Device] = field(default_factory=dict)
+    _devices: dict[str, _Device] = {}
 
     async def measure(self) -> None:
         """Ask everybody at once; takes at most LIMIT_S."""

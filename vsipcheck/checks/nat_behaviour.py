@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from vsipcheck.checks.base import Context, Facts, Recorder, fact_ids
 from vsipcheck.checks.public_address import is_public_ipv4
@@ -49,8 +50,7 @@ REQUESTS = 3
 Address = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class OtherAddress:
+class OtherAddress(msgspec.Struct, frozen=True):
     """A STUN server, the address of it that was asked, and the other one that it offers."""
 
     server: StunServer
@@ -66,8 +66,7 @@ class OtherAddress:
         return self.other[0] != self.address and self.other[1] != self.server.port
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(msgspec.Struct, frozen=True):
     """What came back for one request: the mapped address and who sent it; or why nothing did."""
 
     mapped: Address | None = None
@@ -76,17 +75,16 @@ class _Answer:
     other: Address | None = None
 
 
-@dataclass(slots=True)
-class NatBehaviour:
+class NatBehaviour(msgspec.Struct):
     """Waits for a STUN server that offers another address, and runs the tests of RFC 5780 with the first that does."""
 
     context: Context
     record: Recorder
     source: str | None
     left_s: Callable[[], float]
-    _offers: list[OtherAddress] = field(default_factory=list)
+    _offers: list[OtherAddress] = []
     _finished: bool = False
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _news: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
 
     def offer(self, server: StunServer, address: str, message: stun.StunMessage, rtt_ms: float | None) -> OtherAddress:
         """What a STUN server said of its other address, along with an answer of its."""
@@ -135,8 +133,7 @@ class NatBehaviour:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Tests:
+class _Tests(msgspec.Struct, frozen=True):
     behaviour: NatBehaviour
     offered: OtherAddress
     left_s: Callable[[], float]

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from vsipcheck.checks.base import Context, Facts, Recorder, fact_ids
 from vsipcheck.checks.nat_behaviour import OtherAddress, read_answer
@@ -67,15 +68,14 @@ def idle_times(longest_s: float) -> tuple[float, ...]:
     return (*(time_s for time_s in IDLE_TIMES_S if time_s < longest_s), longest_s)
 
 
-@dataclass(slots=True)
-class NatLifetime:
+class NatLifetime(msgspec.Struct):
     """Opens everything at once, waits, and asks each after its own idle time."""
 
     context: Context
     record: Recorder
-    _servers: list[OtherAddress] = field(default_factory=list)
-    _finished: asyncio.Event = field(default_factory=asyncio.Event)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _servers: list[OtherAddress] = []
+    _finished: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    _news: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
 
     def offer(self, offered: OtherAddress) -> None:
         """A STUN server that has another address, and so may have RESPONSE-PORT."""
@@ -298,8 +298,7 @@ class NatLifetime:
 # --- judge
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(msgspec.Struct, frozen=True):
     """The longest idle time that was survived, and the shortest that was not. Contradictions leave `dropped_s` out."""
 
     alive_s: float | None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.text import sanitise
@@ -28,16 +29,14 @@ _WAN_SERVICE = re.compile(r"urn:schemas-upnp-org:service:WAN(?:IP|PPP)Connection
 _URL = re.compile(r"http://(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]{1,5})?(?:/[\x21-\x7e]*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class WanService:
+class WanService(msgspec.Struct, frozen=True):
     """A service that can be asked for the external address: its type, and the URL to which questions are posted."""
 
     type: str
     control_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class WanAnswer:
+class WanAnswer(msgspec.Struct, frozen=True):
     """What a WAN service said: an address as it was written, or an error. Both are a stranger's text, made harmless."""
 
     address: str | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
 
@@ -27,8 +27,7 @@ class Result(enum.IntEnum):
     UNSUPPORTED_OPCODE = 5
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalAddress:
+class ExternalAddress(NamedTuple):
     """What a router says about its external IPv4 address. `address` is None unless `result` is 0 (success).
 
     `result` is the number as it came: codes beyond RFC 6886 occur. `epoch_s` is the age of its mapping table.

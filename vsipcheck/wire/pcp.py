@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
 
@@ -38,8 +38,7 @@ class Result(enum.IntEnum):
     EXCESSIVE_REMOTE_PEERS = 13
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """The answer to a MAP request. What follows `lifetime_s` is None where the router gave no mapping.
 
     In an error answer `lifetime_s` is how long the error is expected to last.

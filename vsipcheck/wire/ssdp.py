@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
 
@@ -17,8 +17,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] 200(?: [^\r\n]*)?")
 _TARGET = re.compile(r"[A-Za-z0-9:._\-]{1,128}")
 
 
-@dataclass(frozen=True, slots=True)
-class SearchAnswer:
+class SearchAnswer(NamedTuple):
     """A device that answered. All values are hostile text."""
 
     location: str  # where its description is
