@@ -11,7 +11,7 @@ _vsipcheck() {
     fi
     for ((index = 1; index < COMP_CWORD; index++)); do
         case ${COMP_WORDS[index]} in
-            --account-sid | --connections | --deadline | --expect-ip | --format | --fqdn | --lifetime-max | --listen | --media | --min-interval | --options | --output | --port | --ports | --primary | --profile | --rate | --resolver | --seed | --source | --timeout | -o)
+            --account-sid | --call-time | --confirm | --connections | --deadline | --every | --expect-ip | --format | --fqdn | --keep | --lifetime-max | --listen | --media | --min-interval | --number | --on-change | --options | --output | --ping | --ping-fail | --port | --ports | --primary | --profile | --rate | --resolver | --seed | --since | --source | --splay | --state | --ticket | --timeout | -o)
                 [[ ${COMP_WORDS[index + 1]} == "=" ]] && ((index++))
                 ((index++))
                 continue
@@ -19,7 +19,7 @@ _vsipcheck() {
         esac
         next="$path ${COMP_WORDS[index]}"
         case ${next# } in
-            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'path' | 'exporter' | 'demo' | 'schema' | 'completion' | 'profile' | 'profile list' | 'profile show' | 'profile check')
+            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'path' | 'exporter' | 'demo' | 'show' | 'diff' | 'history' | 'timer' | 'schema' | 'completion' | 'profile' | 'profile list' | 'profile show' | 'profile check')
                 path=${next# }
                 ;;
         esac
@@ -32,27 +32,31 @@ _vsipcheck() {
         --fqdn | --primary)
             words='pstn.in2.exotel.com pstn.in4.exotel.com'
             ;;
-        --account-sid | --connections | --deadline | --expect-ip | --lifetime-max | --listen | --media | --min-interval | --options | --port | --ports | --rate | --resolver | --seed | --source | --timeout)
+        --account-sid | --call-time | --confirm | --connections | --deadline | --every | --expect-ip | --keep | --lifetime-max | --listen | --media | --min-interval | --number | --on-change | --options | --ping | --ping-fail | --port | --ports | --rate | --resolver | --seed | --since | --source | --splay | --timeout)
             :
             ;;
         --format)
             words='terminal json nagios prometheus junit markdown html'
             ;;
-        --output | -o)
+        --output | --state | --ticket | -o)
             files=1
             ;;
         *)
             if [[ $current == -* ]]; then
                 case $path in
                     '') words='--version --help -h' ;;
-                    'all') words='--profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
-                    'dns') words='--profile --fqdn -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
-                    'sip') words='--profile --fqdn --port --primary --account-sid --options --connections --size -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
-                    'media') words='--profile --media --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
-                    'nat') words='--profile --fqdn --port --media --expect-ip --pcp-map --lifetime --lifetime-max -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
-                    'path') words='--profile --fqdn --port --media -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'all') words='--profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --ticket --call-time --number --help -h' ;;
+                    'dns') words='--profile --fqdn -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --help -h' ;;
+                    'sip') words='--profile --fqdn --port --primary --account-sid --options --connections --size -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --ticket --call-time --number --help -h' ;;
+                    'media') words='--profile --media --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --help -h' ;;
+                    'nat') words='--profile --fqdn --port --media --expect-ip --pcp-map --lifetime --lifetime-max -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --help -h' ;;
+                    'path') words='--profile --fqdn --port --media -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --help -h' ;;
                     'exporter') words='--listen --min-interval --profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --help -h' ;;
-                    'demo') words='--list --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --help -h' ;;
+                    'demo') words='--list --account-sid --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --ticket --call-time --number --help -h' ;;
+                    'show') words='--rejudge --format --json --output -o --quiet -q --verbose -v --redact --redact-public --account-sid --ticket --call-time --number --help -h' ;;
+                    'diff') words='--json --help -h' ;;
+                    'history') words='--state --demo --json --csv --since --help -h' ;;
+                    'timer') words='--every --splay --help -h' ;;
                     'schema') words='--help -h' ;;
                     'completion') words='--help -h' ;;
                     'profile') words='--help -h' ;;
@@ -63,13 +67,22 @@ _vsipcheck() {
             else
                 case $path in
                     '')
-                        words='all dns sip media nat path exporter demo schema completion profile'
+                        words='all dns sip media nat path exporter demo show diff history timer schema completion profile'
                         ;;
                     'exporter')
                         words='rules dashboard'
                         ;;
                     'demo')
                         words='healthy not-whitelisted forbidden sip-silent tcp-refused one-pop-down service-unavailable slow hostile-peer not-sip sip-alg sip-alg-repaired dns-nxdomain dns-hijack dns-dead-resolver dns-servfail dns-one-lies dns-intercepted cgnat cgnat-on-interface double-nat double-nat-told cgnat-told access-router port-masking port-remap several-uplinks media-prohibited media-partial media-blocked-isp media-some-addresses media-host-firewall no-icmp captive-portal offline'
+                        ;;
+                    'show')
+                        files=1
+                        ;;
+                    'diff')
+                        files=1
+                        ;;
+                    'timer')
+                        words='cron systemd'
                         ;;
                     'completion')
                         words='bash zsh fish'

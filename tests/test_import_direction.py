@@ -24,6 +24,10 @@ EVERYTHING = {
     "history",
     "runner",
     "render",
+    "reading",
+    "comparison",
+    "redaction",
+    "ticket",
     "sim",
     "cli",
 }
@@ -37,6 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "history": {"model", "profiles"},
     "runner": {"model", "wire", "profiles", "net", "checks", "checklist", "history"},
     "render": {"model"},
+    "reading": {"model"},
+    "comparison": {"model"},
+    "redaction": {"model", "wire"},
+    "ticket": {"model", "wire", "render"},
     "sim": {"model", "wire", "profiles", "net"},  # never checks: it must not share their mistakes
     "cli": EVERYTHING,
     "__main__": {"cli"},
@@ -66,7 +74,8 @@ ONLY_IN: dict[str, set[str]] = {
     "dns.asyncbackend": set(),
     "dns.nameserver": set(),
     "socketserver": set(),
-    "subprocess": set(),
+    "subprocess": {"cli"},  # --on-change
+    "sqlite3": {"history"},
     "requests": set(),
     "click": set(),
 }

@@ -381,7 +381,8 @@ class History:
         except sqlite3.OperationalError:
             # A write-ahead log needs a file beside the database, even to be read. Without one there is nothing in it.
             connection.close()
-            if Path(f"{self.path}-wal").exists():
+            log = Path(f"{self.path}-wal")
+            if log.exists() and log.stat().st_size > 0:
                 raise
             connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
         except BaseException:

@@ -172,7 +172,8 @@ def test_all_accepts_every_option_but_those_of_the_longer_tests() -> None:
     command = get_command(app)
     accepted = {name for parameter in command.commands["all"].params for name in parameter.opts}  # type: ignore[attr-defined]
     longer = {"--size", "--lifetime", "--lifetime-max", "--pcp-map"}
-    assert options.option_names() - accepted == {"--list", "--listen", "--min-interval"} | longer
+    others = {"--list", "--listen", "--min-interval", "--csv", "--demo", "--every", "--rejudge", "--since"}
+    assert options.option_names() - accepted == others | longer
 
 
 def test_the_help_names_every_format(vsipcheck: Callable[..., Ended]) -> None:

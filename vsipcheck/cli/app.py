@@ -16,8 +16,11 @@ from vsipcheck.cli.options import (
     COMMON,
     DEFAULT_PROFILE,
     REACH,
+    RECORDING,
+    REDACTION,
     REPORTING,
     SIGNALLING,
+    TICKET,
     TIME,
     VERDICT,
     Action,
@@ -63,6 +66,7 @@ def root(
     *("port", "media", "primary", "account_sid", "expect_ip"),
     *("options", "connections", "ports", "seed", "sweep", "rate"),
     *COMMON,
+    *TICKET,
 )
 def check_all(request: Request) -> int:
     """Run every check, and answer the provider's checklist."""
@@ -81,7 +85,7 @@ def dns(request: Request) -> int:
 
 
 @app.command()
-@accepts(*SIGNALLING, "port", "primary", "account_sid", "options", "connections", "size", *COMMON)
+@accepts(*SIGNALLING, "port", "primary", "account_sid", "options", "connections", "size", *COMMON, *TICKET)
 def sip(request: Request) -> int:
     """Send OPTIONS to every address of every name."""
     from vsipcheck.cli.run import run_checks
@@ -133,12 +137,56 @@ def exporter(request: Request) -> int:
 
 
 @app.command()
-@accepts("scenario", "list_scenarios", *TIME, *VERDICT, *REPORTING)
+@accepts(
+    *("scenario", "list_scenarios", "account_sid"),
+    *TIME,
+    *VERDICT,
+    *REPORTING,
+    *REDACTION,
+    *RECORDING,
+    *TICKET,
+)
 def demo(request: Request) -> int:
     """Run `all` against a simulated provider on loopback."""
     from vsipcheck.cli.demo import list_scenarios, run_demo
 
     return list_scenarios() if request.list_scenarios else run_demo(request)
+
+
+@app.command()
+@accepts("report_file", "rejudge", *REPORTING, *REDACTION, "account_sid", *TICKET)
+def show(request: Request) -> int:
+    """Render a stored report in any format."""
+    from vsipcheck.cli.show import show_report
+
+    return show_report(request)
+
+
+@app.command()
+@accepts("report_file", "newer_file", "json")
+def diff(request: Request) -> int:
+    """Say what changed from one stored report to another; exit with 1 if anything did."""
+    from vsipcheck.cli.diff import show_difference
+
+    return show_difference(request)
+
+
+@app.command()
+@accepts("state", "simulated", "json", "csv", "since")
+def history(request: Request) -> int:
+    """Show what recorded runs saw over time: uptime, trends, flapping, when the public address changed."""
+    from vsipcheck.cli.history import show_history
+
+    return show_history(request)
+
+
+@app.command()
+@accepts("scheduler", "run_options", "every", "splay")
+def timer(request: Request) -> int:
+    """Print a crontab line, or a systemd service and timer, that run `all --cron`; installs nothing."""
+    from vsipcheck.cli.timer import print_timer
+
+    return print_timer(request)
 
 
 @profile_app.command(name="list")

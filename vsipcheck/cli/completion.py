@@ -85,7 +85,7 @@ def _values_of(parameter: Any) -> Values:
         return Values(tuple(FORMATS))
     if parameter.name == "scenario":
         return Values(tuple(SCENARIOS))
-    if parameter.name == "output":
+    if parameter.name in ("output", "state", "ticket", "report_file", "newer_file"):
         return Values(files=True)
     if parameter.name in ("fqdn", "primary"):
         return Values(tuple(pop.fqdn for pop in load_profile(DEFAULT_PROFILE).signalling.pops))

@@ -184,6 +184,131 @@ class Request:
         ),
     ] = None
 
+    # What is kept of it, and who is told.
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the run in the history, and judge with those before it.")
+    ] = False
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state",
+            metavar="FILE",
+            show_default=False,
+            help="The history.  [default: in $STATE_DIRECTORY or the user's state directory]",
+        ),
+    ] = None
+    keep: Annotated[
+        str,
+        typer.Option(
+            "--keep",
+            metavar="TIME",
+            help="How long runs are kept, as in 24h, 90d, 52w; failed ones four times so long.",
+        ),
+    ] = "90d"
+    cron: Annotated[
+        bool,
+        typer.Option(
+            "--cron",
+            help="For cron: recorded, never two at once (exit code 75), and silent unless the state of what counts has "
+            "changed.",
+        ),
+    ] = False
+    splay: Annotated[
+        float,
+        typer.Option("--splay", metavar="SECONDS", help="With --cron: wait a random time of at most so long first."),
+    ] = 0.0
+    confirm: Annotated[
+        int, typer.Option("--confirm", metavar="N", help="With --cron: a change counts when N runs in a row agree.")
+    ] = 2
+    on_change: Annotated[
+        str | None,
+        typer.Option(
+            "--on-change",
+            metavar="COMMAND",
+            show_default=False,
+            help="With --cron: run by the shell when the state has changed; the report comes on its stdin as JSON.",
+        ),
+    ] = None
+    ping: Annotated[
+        str | None,
+        typer.Option(
+            "--ping", metavar="URL", show_default=False, help="With --cron: fetched after every run that exits with 0."
+        ),
+    ] = None
+    ping_fail: Annotated[
+        str | None,
+        typer.Option(
+            "--ping-fail", metavar="URL", show_default=False, help="With --cron: fetched after every other run."
+        ),
+    ] = None
+
+    # What others are given.
+    ticket: Annotated[
+        str | None,
+        typer.Option(
+            "--ticket",
+            metavar="FILE.zip",
+            show_default=False,
+            help="Write what the provider's support asks for: the report, and the SIP messages as text and .pcap.",
+        ),
+    ] = None
+    call_time: Annotated[
+        str | None,
+        typer.Option(
+            "--call-time", metavar="TIME", show_default=False, help="For the ticket: as in 2026-11-25T14:05+05:30."
+        ),
+    ] = None
+    number: Annotated[
+        list[str],
+        typer.Option("--number", metavar="NUMBER", show_default=False, help="For the ticket: of the call; repeatable."),
+    ] = field(default_factory=list)
+    redact: Annotated[
+        bool,
+        typer.Option(
+            "--redact",
+            help="In every output, replace numbers, account id, host names and private addresses by others of their "
+            "kind.",
+        ),
+    ] = False
+    redact_public: Annotated[
+        bool, typer.Option("--redact-public", help="As --redact, and your public addresses too.")
+    ] = False
+
+    # What is read.
+    report_file: Annotated[
+        str, typer.Argument(metavar="REPORT", help="A report as JSON, or a ticket; - is stdin.", show_default=False)
+    ] = ""
+    newer_file: Annotated[
+        str, typer.Argument(metavar="NEWER", help="The one to compare it with.", show_default=False)
+    ] = ""
+    rejudge: Annotated[
+        bool,
+        typer.Option("--rejudge", help="Judge its facts by today's rules, and tell what differs (then exit with 1)."),
+    ] = False
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Every verdict and figure of every run, a line each, instead of the summary.")
+    ] = False
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="For --csv: how far back, as in 24h, 30d, 52w.")
+    ] = "30d"
+    simulated: Annotated[bool, typer.Option("--demo", help="The history of demo runs.")] = False
+
+    # What is scheduled.
+    scheduler: Annotated[
+        Literal["cron", "systemd"],
+        typer.Argument(metavar="cron|systemd", help="Who starts the runs.", show_default=False),
+    ] = "cron"
+    run_options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- OPTIONS]", help="Options for `vsipcheck all`.", show_default=False),
+    ] = None
+    every: Annotated[
+        int,
+        typer.Option(
+            "--every", metavar="MINUTES", help="How often: a divisor of 60, or whole hours that divide a day."
+        ),
+    ] = 5
+
     # What is simulated.
     scenario: Annotated[
         str,
@@ -197,7 +322,10 @@ REACH = ("ipv4", "ipv6", "source", "resolver")
 TIME = ("timeout", "deadline")
 VERDICT = ("strict", "allow_unknown")
 REPORTING = ("format", "json", "output", "quiet", "verbose")
-COMMON = (*REACH, *TIME, *VERDICT, *REPORTING)
+RECORDING = ("record", "state", "keep", "cron", "splay", "confirm", "on_change", "ping", "ping_fail")
+TICKET = ("ticket", "call_time", "number")
+REDACTION = ("redact", "redact_public")
+COMMON = (*REACH, *TIME, *VERDICT, *REPORTING, *REDACTION, *RECORDING)
 
 Action = Callable[[], int]  # what a command line asks for; gives the exit code
 Command = Callable[[Request], int]

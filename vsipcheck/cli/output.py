@@ -67,7 +67,11 @@ def write_file(path: str, text: str) -> None:
     A temporary file beside the target takes its place, with the target's mode or, for a new one, what the umask leaves.
     A target that is no regular file (a pipe, a terminal, /dev/stdout) cannot be replaced and is written straight.
     """
-    data = text.encode("utf-8", "backslashreplace")
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """As `write_file`, for what is not text."""
     try:
         descriptor = _own_descriptor(path)
         if descriptor is not None:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,11 @@ from vsipcheck.cli.errors import debugging, tell_internal_error
 from vsipcheck.cli.options import Request, UsageError
 from vsipcheck.cli.output import OutputError, complain, write_file, write_stdout
 from vsipcheck.cli.progress import Progress
+from vsipcheck.cli.recording import LockedError, Recording, change_text
 from vsipcheck.cli.settings import Output, outputs_for, settings_for, sweep_packets
+from vsipcheck.cli.sharing import Sharing
 from vsipcheck.cli.signals import StopSignals
-from vsipcheck.model import ExitCode, Profile, Report, Settings
+from vsipcheck.model import ExitCode, PastRun, Profile, Report, Settings
 from vsipcheck.profiles import ProfileError, load_profile, override
 
 if TYPE_CHECKING:
@@ -40,19 +42,53 @@ def run_checks(request: Request, *checks: str, open_network: OpenNetwork | None 
     """
     from vsipcheck.render import FORMATS
 
-    progress = Progress(live=not request.quiet)
+    silent = request.quiet or request.cron
+    progress = Progress(live=not silent)
     with quiet_libraries(), StopSignals(progress.stopping, progress.abandon) as signals:
         profile = profile_for(request)
         settings = settings_for(request, profile)
         outputs = outputs_for(request, tuple(FORMATS))
+        sharing = Sharing(request)
+        recording = Recording(request, simulated=open_network is not None)
         # Only now: a mistake is told before the checks and their libraries are loaded.
         settings = msgspec.structs.replace(settings, checks=checks or all_checks())
-        if settings.sweep and not request.quiet:
+        if settings.sweep and not silent:
             _announce_sweep(profile, settings)
-        report = asyncio.run(_measure(open_network or host_network, profile, settings, progress, signals))
-        signals.measured()
-        written = write_outputs(report, outputs, verbose=request.verbose, quiet=request.quiet)
-    return _exit_code(report, outputs, written)
+        try:
+            with recording:
+                past = recording.past(profile, settings, whole=not checks)
+                measuring = _measure(
+                    open_network or host_network, profile, settings, progress, signals, past, recording.delay_s
+                )
+                report = asyncio.run(measuring)
+                signals.measured()
+                written = _tell(report, outputs, request, sharing, recording)
+                code = _exit_code(report, outputs, written)
+                recording.ping(report, succeeded=code == 0)
+        except LockedError:
+            return ExitCode.LOCKED
+    return code
+
+
+def _tell(report: Report, outputs: list[Output], request: Request, sharing: Sharing, recording: Recording) -> bool:
+    """Keep and show the report; True when everything that was asked for was written. The history is asked for, too."""
+    change = recording.keep(report)
+    shown = sharing.shown(report)
+    # A run that could not be kept can't be compared: its verdict is told rather than lost.
+    speaks = not recording.cron or change is not None or (recording.lost and not report.interrupted)
+    told = outputs if speaks else [output for output in outputs if output.path is not None]
+    written = write_outputs(
+        shown, told, verbose=request.verbose, quiet=request.quiet or (recording.cron and not request.verbose)
+    )
+    if change is not None and outputs[0].format == "terminal":
+        try:
+            write_stdout(change_text(change))
+        except OutputError as error:
+            complain(str(error))
+            written = False
+    written &= sharing.write(shown)
+    recording.told(shown, written=written)
+    return written and not recording.lost
 
 
 def _exit_code(report: Report, outputs: list[Output], written: bool) -> int:
@@ -96,7 +132,13 @@ def write_outputs(report: Report, outputs: list[Output], *, verbose: bool, quiet
 
 
 async def _measure(
-    open_network: OpenNetwork, profile: Profile, settings: Settings, progress: Progress, signals: StopSignals
+    open_network: OpenNetwork,
+    profile: Profile,
+    settings: Settings,
+    progress: Progress,
+    signals: StopSignals,
+    past: Sequence[PastRun] = (),
+    delay_s: float = 0.0,
 ) -> Report:
     from vsipcheck.runner import run
 
@@ -106,8 +148,11 @@ async def _measure(
     stop = asyncio.Event()
     signals.measuring(stop)
     try:
+        if delay_s:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), delay_s)
         async with open_network(profile, settings) as network:
-            return await run(network, profile, settings, progress=progress, stop=stop)
+            return await run(network, profile, settings, progress=progress, stop=stop, past=past)
     finally:
         progress.close()
 
