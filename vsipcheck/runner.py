@@ -30,6 +30,7 @@ from vsipcheck.model import (
     Tool,
 )
 from vsipcheck.net import Network
+from vsipcheck.profiles.secrets import without_secrets
 
 # How long a cancelled check may take to write down what it knows.
 GRACE_S = 1.0
@@ -134,7 +135,7 @@ async def run(
             python=platform.python_version(),
             icmp_errors=network.capabilities.icmp_errors,
         ),
-        profile=profile,
+        profile=without_secrets(profile),
         settings=settings,
         started_at=started_at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
         duration_ms=round(network.now_ms(), 3),
