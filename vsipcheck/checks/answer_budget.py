@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import itertools
 from collections.abc import Iterator
 
 import msgspec
@@ -42,14 +41,14 @@ class AnswerBudget:
 
     def agreed(self) -> dict[int, str]:
         """TTL -> router of the first hops, as far as ways to several targets share them: no need to ask them again."""
-        shared: dict[int, str] = {}
-        for ttl in itertools.count(1):
-            routers = [*self._hops.get(ttl, {}).values()]
-            if ttl > 1 and (len(routers) < 2 or len(set(routers)) > 1):
-                return shared
-            if len(set(routers)) == 1:
-                shared[ttl] = routers[0]
-        raise AssertionError
+        limit = 0
+        for ttl in sorted(self._hops):
+            routers = [*self._hops[ttl].values()]
+            if len(set(routers)) > 1:
+                break
+            if len(routers) > 1:
+                limit = ttl
+        return {ttl: next(iter(routers.values())) for ttl, routers in self._hops.items() if ttl <= limit}
 
     @contextlib.contextmanager
     def reserving(self) -> Iterator[None]:

@@ -35,8 +35,11 @@ ROUND_GAP_S = 0.1
 DRY_GAP_S = 0.35
 # Up to here hop 1, which serves every check of the run, is worth its answers.
 NEAR_TTL = 3
+# So long a router between the last hop that answers for SYNs and the first that misses them is looked for.
+TURNS_FOR_A_GAP = 5
 # How many silent routers may stand between the last one that answers and the target, when its RST is followed.
 HIDDEN = 6
+IDENTIFY_ROUNDS = 5
 
 
 class _Tally(msgspec.Struct):
@@ -123,6 +126,7 @@ class PathTrace:
         nearest = max(self.shared, default=0 if in_range else 1) + 1
         for turn in range(2):
             wanted = [ttl for ttl in range(MAX_TTL, nearest - 1, -1) if ttl not in self.hops]
+            wanted += [ttl for ttl in range(nearest - 2, 1, -1) if ttl not in self._known]
             now = [("udp_control", probe) for probe in await self._send(wanted, controls)]
             if in_range:
                 spread = [media.first_port + (media.last_port - media.first_port) * i // 7 for i in range(8)]
@@ -180,7 +184,7 @@ class PathTrace:
             for turn in range(ROUNDS):
                 if self._context.stopping() or self._context.remaining_s() < 1.0:
                     return
-                still = [port for port in ports if not self._is_decided(port)]
+                still = [port for port in ports if not self._is_decided(port, turn)]
                 if not still:
                     return
                 asked = await asyncio.gather(*(self._ask(port, turn) for port in still))
@@ -194,7 +198,7 @@ class PathTrace:
     def _reach(self, port: int) -> int:
         return max((ttl for ttl, tally in self._of_port(port) if tally.answered), default=0)
 
-    def _is_decided(self, port: int) -> bool:
+    def _is_decided(self, port: int, turn: int) -> bool:
         reach = self._reach(port)
         if reach >= max(self._known):
             return True
@@ -202,6 +206,8 @@ class PathTrace:
             return False
         missed = {ttl: tally.contrasts for ttl, tally in self._of_port(port) if ttl > reach and tally.contrasts}
         nearest = min(ttl for ttl in self._known if ttl > reach)
+        if nearest > reach + 1 and turn < TURNS_FOR_A_GAP:  # a router in between may have been out of answers
+            return False
         return missed.get(nearest, 0) >= MIN_AT_ONE_HOP and sum(missed.values()) >= MIN_CONTRASTS
 
     async def _ask(self, port: int, turn: int) -> bool:
@@ -213,7 +219,10 @@ class PathTrace:
         if turn == 0:
             wanted = sorted(known, reverse=True)[:2]
         else:
-            near = {*known, 1} if stop <= NEAR_TTL else {*known} - {1}
+            others = {*known} - {1}
+            near = others if stop > NEAR_TTL and any(ttl < stop for ttl in others) else {*others, 1}
+            if missed and stop - reach <= HIDDEN:
+                near |= {*range(max(reach + 1, min(near)), stop)}
             wanted = sorted((ttl for ttl in near if reach < ttl <= stop), reverse=True)
         work = []
         for ttl in wanted:
@@ -335,8 +344,25 @@ class PathTrace:
             if self._context.stopping():
                 return
         nearest = min((ttl for ttl, tally in self._of_port(port) if tally.reached), default=0)
-        if nearest == 2:
-            await self._connect_all(port, [1])
+        for _ in range(2):
+            if nearest == 2 and not any(ttl == 1 and tally.answered for ttl, tally in self._of_port(port)):
+                await self._connect_all(port, [1])
+        if nearest and nearest <= farthest:
+            await self._identify([ttl for ttl in (nearest - 1, nearest) if ttl > 1])
+
+    async def _identify(self, ttls: Sequence[int]) -> None:
+        """Have the routers at `ttls` say who they are: once they have answers left."""
+        with self._context.answers.reserving():
+            for _ in range(IDENTIFY_ROUNDS):
+                missing = [ttl for ttl in ttls if ttl not in self._known]
+                if not missing or self._context.stopping():
+                    return
+                probes = await self._send(missing, self._context.profile.controls.udp_ports)
+                await self._prober.settle(probes, CONTROL_WAIT_S)
+                for probe in probes:
+                    self._count_udp("udp_control", probe)
+                if not all(probe.answered for probe in probes):
+                    await asyncio.sleep(DRY_GAP_S)
 
     async def _connect_all(self, port: int, ttls: Sequence[int]) -> None:
         async def one(ttl: int) -> None:
