@@ -20,8 +20,12 @@ from vsipcheck.model import Profile, Report, Settings
 BEHAVIOUR = sys.argv.pop(1)
 
 
+def untold(*_: Any) -> None:
+    pass
+
+
 async def run(
-    network: Any, profile: Profile, settings: Settings, *, progress: Any, stop: asyncio.Event, **_: Any
+    network: Any, profile: Profile, settings: Settings, *, stop: asyncio.Event, progress: Any = untold, **_: Any
 ) -> Report:
     progress("dns", 0, 2, "looking up \x1b[31m[bold red]names")
     if BEHAVIOUR == "crash":
