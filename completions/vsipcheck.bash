@@ -19,7 +19,7 @@ _vsipcheck() {
         esac
         next="$path ${COMP_WORDS[index]}"
         case ${next# } in
-            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'path' | 'exporter' | 'demo' | 'show' | 'diff' | 'history' | 'timer' | 'schema' | 'completion' | 'profile' | 'profile list' | 'profile show' | 'profile check')
+            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'path' | 'exporter' | 'demo' | 'show' | 'diff' | 'history' | 'timer' | 'explain' | 'schema' | 'completion' | 'profile' | 'profile list' | 'profile show' | 'profile check')
                 path=${next# }
                 ;;
         esac
@@ -57,6 +57,7 @@ _vsipcheck() {
                     'diff') words='--json --help -h' ;;
                     'history') words='--state --demo --json --csv --since --help -h' ;;
                     'timer') words='--every --splay --help -h' ;;
+                    'explain') words='--help -h' ;;
                     'schema') words='--help -h' ;;
                     'completion') words='--help -h' ;;
                     'profile') words='--help -h' ;;
@@ -67,7 +68,7 @@ _vsipcheck() {
             else
                 case $path in
                     '')
-                        words='all dns sip media nat path exporter demo show diff history timer schema completion profile'
+                        words='all dns sip media nat path exporter demo show diff history timer explain schema completion profile'
                         ;;
                     'exporter')
                         words='rules dashboard'
@@ -83,6 +84,9 @@ _vsipcheck() {
                         ;;
                     'timer')
                         words='cron systemd'
+                        ;;
+                    'explain')
+                        words='dns.authority dns.records dns.resolution dns.resolver media.egress media.return nat.behaviour nat.cgnat nat.lifetime nat.port_masking nat.public_address nat.static_address path.reach sip.alg sip.connect sip.in_dialog sip.options sip.redundancy sip.size'
                         ;;
                     'completion')
                         words='bash zsh fish'

@@ -94,6 +94,7 @@ def test_the_file_is_what_the_command_prints(vsipcheck: Callable[..., Ended], sh
                 "path",
                 "exporter",
                 "demo",
+                "explain",
                 "schema",
                 "completion",
                 "profile",
@@ -117,6 +118,7 @@ def test_the_file_is_what_the_command_prints(vsipcheck: Callable[..., Ended], sh
         ("vsipcheck profile show exo", {"exotel-tcp-mumbai"}),
         ("vsipcheck all --profile exo", {"exotel-tcp-mumbai"}),
         ("vsipcheck completion ", {"bash", "zsh", "fish"}),
+        ("vsipcheck explain media.", {"media.egress", "media.return"}),
     ],
 )
 def test_the_shell_offers(shell: str, line: str, offered: set[str], tmp_path: Path) -> None:

@@ -217,6 +217,20 @@ def profile_check(profile: _AnyProfile = DEFAULT_PROFILE) -> Action:
 
 
 @app.command()
+def explain(
+    finding_id: Annotated[
+        str | None, typer.Argument(metavar="FINDING-ID", help="As in a report: sip.options. Without: name them all.")
+    ] = None,
+    reason: Annotated[str | None, typer.Argument(metavar="REASON", help="One of its reasons alone.")] = None,
+) -> Action:
+    """Say what a finding checks, how its verdict is reached, and what its reasons mean."""
+    from vsipcheck.cli.explain import explain as explain_finding
+    from vsipcheck.cli.explain import list_explanations
+
+    return list_explanations if finding_id is None else partial(explain_finding, finding_id, reason)
+
+
+@app.command()
 def schema() -> Action:
     """Print the JSON Schema of the report."""
     from vsipcheck.cli.schema import print_schema

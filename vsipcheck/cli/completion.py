@@ -75,6 +75,7 @@ def _entries(command: Any, path: str, parent: Any) -> Iterator[CommandEntry]:
 
 
 def _values_of(parameter: Any) -> Values:
+    from vsipcheck.explanations import explained_ids
     from vsipcheck.profiles import DEFAULT_PROFILE, list_profiles, load_profile
     from vsipcheck.render import FORMATS
     from vsipcheck.sim import SCENARIOS
@@ -85,6 +86,8 @@ def _values_of(parameter: Any) -> Values:
         return Values(tuple(FORMATS))
     if parameter.name == "scenario":
         return Values(tuple(SCENARIOS))
+    if parameter.name == "finding_id":
+        return Values(explained_ids())
     if parameter.name in ("output", "state", "ticket", "report_file", "newer_file"):
         return Values(files=True)
     if parameter.name in ("fqdn", "primary"):
