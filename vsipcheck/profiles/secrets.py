@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"(?=[^/]*\d)[^/]{10,}|[^/]{20,}")
 
 
 def without_secrets(profile: Profile) -> Profile:
-    """The profile with every URL that is fetched cut down to what tells which service it is: no user, no query, no token in its path."""
+    """The profile with the URLs that are fetched cut down: no user, no values of a query, no token in a path."""
     services = tuple(msgspec.structs.replace(service, url=_harmless(service.url)) for service in profile.echo_services)
     return msgspec.structs.replace(profile, echo_services=services)
 
