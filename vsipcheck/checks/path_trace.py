@@ -28,7 +28,7 @@ SYN_WAIT_S = 0.6
 CONTROL_WAIT_S = 0.4
 # A SYN was sent before its control: once that one is back, the SYN's own answer is due.
 GRACE_S = 0.05
-ROUNDS = 8
+ROUNDS = 10
 # SYNs beside controls, sent to one hop in one round where a block is suspected.
 PAIRS = 2
 ROUND_GAP_S = 0.1
@@ -36,7 +36,7 @@ DRY_GAP_S = 0.35
 # Up to here hop 1, which serves every check of the run, is worth its answers.
 NEAR_TTL = 3
 # So long a router between the last hop that answers for SYNs and the first that misses them is looked for.
-TURNS_FOR_A_GAP = 5
+TURNS_FOR_A_GAP = 8
 # How many silent routers may stand between the last one that answers and the target, when its RST is followed.
 HIDDEN = 6
 IDENTIFY_ROUNDS = 5
@@ -220,7 +220,7 @@ class PathTrace:
             wanted = sorted(known, reverse=True)[:2]
         else:
             others = {*known} - {1}
-            near = others if stop > NEAR_TTL and any(ttl < stop for ttl in others) else {*others, 1}
+            near = others if turn < 2 and stop > NEAR_TTL and any(ttl < stop for ttl in others) else {*others, 1}
             if missed and stop - reach <= HIDDEN:
                 near |= {*range(max(reach + 1, min(near)), stop)}
             wanted = sorted((ttl for ttl in near if reach < ttl <= stop), reverse=True)
@@ -354,7 +354,7 @@ class PathTrace:
         """Have the routers at `ttls` say who they are: once they have answers left."""
         with self._context.answers.reserving():
             for _ in range(IDENTIFY_ROUNDS):
-                missing = [ttl for ttl in ttls if ttl not in self._known]
+                missing = [ttl for ttl in ttls if ttl not in self.hops]
                 if not missing or self._context.stopping():
                     return
                 probes = await self._send(missing, self._context.profile.controls.udp_ports)
