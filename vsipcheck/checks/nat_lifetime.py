@@ -50,8 +50,8 @@ RTO_S = 0.5
 # RFC 4787 REQ-5: a NAT must not let a UDP mapping end before two minutes have passed.
 RFC4787_MIN_S = 120.0
 # RFC 5382 REQ-5: 2 hours and 4 minutes for TCP. What we wait for is less; a drop within it is a drop.
-# RFC 3261 §17.1.1.2: 64 × T1, after which an INVITE that got no ACK is given up.
-TIMER_H_S = 32
+# RFC 3261 §13.3.1.4: 64 × T1, after which a 200 that got no ACK ends the session.
+WITHOUT_ACK_S = 32
 
 ALIVE, SILENT, CLOSED, RESET, NOT_OPENED, NO_CONTROL = (
     "alive",
@@ -368,8 +368,8 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
         reset_s = min(float(note.values["after_s"]) for note in resets)
         said.append(f"Somebody, the trunk or a firewall on the way, resets one after {reset_s:g} s.")
     said.append(
-        f"A call that drops after {TIMER_H_S} s is more often an ACK that never arrived (64 x T1, RFC 3261 "
-        "§17.1.1.2) than a binding that ended."
+        f"A call that drops after {WITHOUT_ACK_S} s is more often an ACK that never arrived (64 x T1, RFC 3261 "
+        "§13.3.1.4) than a binding that ended."
     )
     safe = [span.alive_s for span in (udp_span, tcp_span) if span is not None and span.alive_s is not None]
     dropped = [span.dropped_s for span in (udp_span, tcp_span) if span is not None and span.dropped_s is not None]

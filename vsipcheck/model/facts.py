@@ -157,7 +157,7 @@ class PortSpan(Fact, frozen=True, kw_only=True, tag="port_span"):
 class AddressSeen(Fact, frozen=True, kw_only=True, tag="address_seen"):
     """The address (and port) that somebody saw us come from, or why they could not say."""
 
-    method: str  # "https_echo", "stun", "nat_pmp", "upnp"
+    method: str  # "https_echo", "stun"; the gateway's own word: "nat_pmp", "upnp", "pcp"; RFC 5780: "stun_mapping", ...
     source: str  # the service's id or name in the profile
     operator: str | None = None
     transport: str = "udp"
