@@ -126,7 +126,7 @@ async def run(
     whole = set(asked) == set(checks)
     ids = None if whole else [finding_id for name in asked for finding_id in checks[name].finding_ids]
     rows = build_checklist(findings, profile, ids)
-    return Report(
+    report = Report(
         schema=REPORT_SCHEMA,  # type: ignore[arg-type]
         run_id=str(uuid.uuid4()),
         tool=Tool(version=VERSION),
@@ -151,6 +151,23 @@ async def run(
         traffic=network.traffic(),
         paths=_paths(Facts(evidence), profile),
     )
+    return _with_requests(report)
+
+
+def _with_requests(report: Report) -> Report:
+    """The report with what can be sent to the provider as it is."""
+    from vsipcheck.checks.public_address import SIP_RECEIVED, sightings, trunk_address
+    from vsipcheck.whitelisting import requests_of
+
+    facts = Facts(report.evidence)
+    seen = sightings(facts)
+    by_trunk = list(dict.fromkeys(one.address for one in seen if one.method == SIP_RECEIVED))
+    if by_trunk:
+        return msgspec.structs.replace(report, requests=requests_of(report, by_trunk, "as your server sees it"))
+    agreed = trunk_address(facts)
+    addresses = [agreed] if agreed is not None else list(dict.fromkeys(one.address for one in seen))
+    told_by = "as services on the Internet see it" if seen else "the address of our own interface"
+    return msgspec.structs.replace(report, requests=requests_of(report, addresses, told_by))
 
 
 def _paths(facts: Facts, profile: Profile) -> tuple[Path, ...]:
@@ -277,7 +294,7 @@ def rejudge(report: Report, checks: Mapping[str, Check] | None = None) -> Report
     rows = build_checklist(
         findings, report.profile, None if whole else [i for c in asked.values() for i in c.finding_ids]
     )
-    return msgspec.structs.replace(
+    judged = msgspec.structs.replace(
         report,
         tool=Tool(version=VERSION),
         overall=overall_of(rows, findings) if whole else None,
@@ -289,3 +306,4 @@ def rejudge(report: Report, checks: Mapping[str, Check] | None = None) -> Report
         checklist=rows,
         paths=_paths(Facts(report.evidence), report.profile),
     )
+    return _with_requests(judged)

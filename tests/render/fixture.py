@@ -49,6 +49,7 @@ from vsipcheck.model import (
     Status,
     StunServer,
     Support,
+    SupportRequest,
     Tool,
     Traffic,
     Trouble,
@@ -627,6 +628,17 @@ def make_report(**changes: Any) -> Report:
         redacted=False,
         overall=Overall.NOT_READY,
         exit_code=1,
+        requests=(
+            SupportRequest(
+                party=FaultDomain.PROVIDER,
+                subject=f"Please whitelist {PUBLIC_IP} for the SIP trunk",
+                text=f"To: Exotel support\n\nPlease whitelist the address below.\n\nPublic address:  {PUBLIC_IP}\n"
+                f"Signalling:      SIP over TCP 5070\n                 {FIRST} ({FIRST_IP})\n\n"
+                f"{FIRST}: 403 ```{HOSTILE.splitlines()[0]}\n    at 2025-11-25T01:00:01Z (3 attempts)",
+                before_sending="Fill in your account SID, or run again with --account-sid.",
+                because=(Key(id="sip.options", target=f"{FIRST}@{FIRST_IP}"),),
+            ),
+        ),
         actions=(
             Action(
                 party=FaultDomain.PROVIDER,
@@ -686,7 +698,13 @@ def make_healthy() -> Report:
         if finding.status in (Status.PASS, Status.SKIP) or finding.id in ("media.return", "nat.static_address")
     )
     return make_report(
-        overall=Overall.READY, exit_code=0, actions=(), checklist=rows, findings=findings, evidence={"dns": _dns()}
+        overall=Overall.READY,
+        exit_code=0,
+        actions=(),
+        requests=(),
+        checklist=rows,
+        findings=findings,
+        evidence={"dns": _dns()},
     )
 
 
@@ -696,6 +714,7 @@ def make_single() -> Report:
         overall=None,
         checklist=(),
         actions=(),
+        requests=(),
         findings=tuple(finding for finding in _findings() if finding.id == "dns.resolution"),
         evidence={"dns": _dns()},
         exit_code=0,

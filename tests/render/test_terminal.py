@@ -120,7 +120,7 @@ def test_quiet_line_without_any_finding() -> None:
 
 
 def test_report_without_anything_still_renders() -> None:
-    bare = make_report(overall=None, findings=(), checklist=(), actions=(), evidence={})
+    bare = make_report(overall=None, findings=(), checklist=(), actions=(), requests=(), evidence={})
     page = render(bare, "terminal", RenderOptions(verbose=True))
     assert "nothing was judged" in page
     assert "PASS" not in page

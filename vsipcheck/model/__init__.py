@@ -47,6 +47,7 @@ from vsipcheck.model.report import (
     PathSeries,
     Report,
     Settings,
+    SupportRequest,
     Tool,
     Traffic,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "Status",
     "StunServer",
     "Support",
+    "SupportRequest",
     "Tool",
     "Traffic",
     "Trouble",

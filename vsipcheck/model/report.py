@@ -100,6 +100,16 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     because: tuple[Key, ...]
 
 
+class SupportRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter to one party that can be sent on as it is: lines of plain text. `before_sending` is for the sender."""
+
+    party: FaultDomain
+    subject: str
+    text: str
+    before_sending: str | None = None
+    because: tuple[Key, ...] = ()
+
+
 class CheckEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of one check, in the order in which they happened. `error` is our own: a traceback, or "deadline"."""
 
@@ -194,3 +204,4 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, CheckEvidence]
     traffic: Traffic
     paths: tuple[Path, ...] = ()
+    requests: tuple[SupportRequest, ...] = ()

@@ -53,6 +53,7 @@ def render_markdown(report: Report) -> str:
     lines: list[str] = []
     _head(lines, report)
     _actions(lines, report)
+    _requests(lines, report)
     _checklist(lines, report)
     not_green = [f for f in report.findings if f.status in (Status.FAIL, Status.WARN)]
     _findings(lines, report, "What was seen", not_green)
@@ -123,6 +124,17 @@ def _actions(lines: list[str], report: Report) -> None:
                 if because:
                     lines.append(f"  - because of {because}{more}")
     lines.append("")
+
+
+def _requests(lines: list[str], report: Report) -> None:
+    """Letters as blocks of code, each in a fence longer than any that stands in it."""
+    for request in report.requests:
+        letter = [clean(line) for line in (f"Subject: {request.subject}", "", *request.text.split("\n"))]
+        fence = "`" * max(3, *(len(run) + 1 for line in letter for run in re.findall("`+", line) or [""]))
+        lines += [f"### Ready to send to {prose(party_name(request.party, report.profile))}", ""]
+        if request.before_sending:
+            lines += [f"Before you do: {prose(request.before_sending)}", ""]
+        lines += [fence, *letter, fence, ""]
 
 
 def _checklist(lines: list[str], report: Report) -> None:

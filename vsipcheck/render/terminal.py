@@ -67,6 +67,7 @@ def render_terminal(report: Report, options: RenderOptions) -> str:
     if report.checklist:
         _checklist(page, report)
     _actions(page, report)
+    _requests(page, report)
     if report.overall is None:
         _findings(page, report, "Findings", report.findings)
     else:
@@ -225,6 +226,20 @@ def _action(page: Page, action: Action) -> None:
     if len(shown) < len(action.because):
         told += f" and {len(action.because) - len(shown)} more"
     page.paragraph(page.text(f"because of {told}"), indent=6, style=DIM)
+
+
+def _requests(page: Page, report: Report) -> None:
+    """Letters to be copied as they are: nothing stands before their lines but the indent."""
+    for request in report.requests:
+        name = page.text(party_name(request.party, report.profile))
+        page.heading(f"Ready to send to {name}")
+        if request.before_sending:
+            page.paragraph(page.text(request.before_sending), indent=2, lead="before you do: ", lead_style=BOLD)
+            page.blank()
+        page.verbatim(page.text(f"Subject: {request.subject}"), indent=4, lead="")
+        page.verbatim("", indent=0, lead="")
+        for line in request.text.split("\n"):
+            page.verbatim(page.text(line), indent=4, lead="")
 
 
 def _green(report: Report) -> list[Finding]:
