@@ -1,6 +1,6 @@
 """`python -m bench [PART...]`, from the `tests` directory: prints tables, judges nothing.
 
-Parts: `startup`; `all` (`vsipcheck all` against other tools); `blackhole`; `sweep`; `history`. Without one: all of them.
+Parts: `startup`; `all` (`vsipcheck all` against other tools); `blackhole`; `sweep`; `history`. Without one: all.
 Exit 0 when it ran, whatever it found; 2 for a part that there is not.
 """
 
