@@ -229,7 +229,7 @@ def describe_paths(facts: Facts, profile: Profile) -> tuple[Path, ...]:
 def _describe(facts: Facts, profile: Profile, target: str, name: str | None) -> Path:
     own, edge, hops = own_addresses(facts), edge_of(facts), known_hops(facts, target)
     mine = [hop for hop in facts.of(Hop) if hop.target == target and hop.series != "udp_public"]
-    ids = _series_ids(profile, mine)
+    ids = _series_ids(facts, profile, target, mine)
     series = tuple(_series(facts, target, each, mine) for each in ids)
     rows = []
     for ttl in range(1, max(hops, default=0) + 1):
@@ -254,8 +254,9 @@ def _describe(facts: Facts, profile: Profile, target: str, name: str | None) -> 
     return Path(target=target, name=name, hops=tuple(rows), series=series)
 
 
-def _series_ids(profile: Profile, mine: Iterable[Hop]) -> list[str]:
+def _series_ids(facts: Facts, profile: Profile, target: str, mine: Iterable[Hop]) -> list[str]:
     seen = {hop.series for hop in mine}
+    seen |= {f"tcp_{c.port}" for c in facts.of(Connection) if c.address == target and c.ttl is None}
     order = ["udp_in_range", "udp_control", *(f"tcp_{port}" for port in tcp_ports(profile))]
     return [series for series in order if series in seen] + sorted(seen - {*order})
 
@@ -266,8 +267,10 @@ def _mark(here: Sequence[Hop], series: str) -> str | None:
         return None
     if any(hop.reached for hop in mine):
         return "target"
-    if any(hop.answered for hop in mine):
-        return "answered"
+    answered = [hop for hop in mine if hop.answered]
+    if answered:  # who refuses them does not tell that they came as far as this
+        told = any(hop.icmp is not None and hop.icmp.type == TIME_EXCEEDED for hop in answered)
+        return "answered" if told else None
     return "missed" if any(hop.contrasts for hop in mine) else "silent"
 
 
@@ -369,6 +372,12 @@ def _judge_target(facts: Facts, profile: Profile, target: str) -> Finding:
         where = name_hop(farthest, hops)
         told = f"Probes of every kind to {target} stop at {where}, which may still be your own network"
         return _unknown(target, "nothing_beyond_edge", told, ids)
+    if not blames and not arrives:
+        told = (
+            f"{seen}; nothing was seen to stop on the way there, and {target} itself answers nothing: whether it is "
+            "reached is not known"
+        )
+        return _unknown(target, "target_silent", told, ids)
     if not blames:
         kinds = [_told(series) for series in path.series]
         return Finding(

@@ -125,8 +125,9 @@ class PathTrace:
         self.shared = self._context.answers.agreed()
         nearest = max(self.shared, default=0 if in_range else 1) + 1
         for turn in range(2):
-            wanted = [ttl for ttl in range(MAX_TTL, nearest - 1, -1) if ttl not in self.hops]
-            wanted += [ttl for ttl in range(nearest - 2, 1, -1) if ttl not in self._known]
+            # Near ones first: a target that rations its answers spends them where it is, not on TTLs far beyond.
+            wanted = [ttl for ttl in range(2, nearest - 1) if ttl not in self._known]
+            wanted += [ttl for ttl in range(nearest, MAX_TTL + 1) if ttl not in self.hops]
             now = [("udp_control", probe) for probe in await self._send(wanted, controls)]
             if in_range:
                 spread = [media.first_port + (media.last_port - media.first_port) * i // 7 for i in range(8)]
