@@ -92,6 +92,7 @@ def judge(
 
 BOTH = [*hops("udp_in_range", FAR), *hops("udp_control", FAR)]
 UNREACHABLE = icmp(TARGET, 3, 3)
+REJECTED = icmp("49.44.2.1", 3, 13)
 
 ROWS: dict[str, tuple[list[AnyFact], Status, str, FaultDomain | None, Confidence | None]] = {
     "all ports as far as the controls": ([*BOTH, *spans()], Status.PASS, "leaves_network", None, Confidence.PROVEN),
@@ -115,6 +116,66 @@ ROWS: dict[str, tuple[list[AnyFact], Status, str, FaultDomain | None, Confidence
         "port_unreachable",
         FaultDomain.LOCAL_NETWORK,
         Confidence.PROVEN,
+    ),
+    "somebody says port-unreachable, and the platform does not tell who: it may be the target": (
+        [
+            *hops("udp_in_range", 1),
+            *hops("udp_control", 1),
+            *spans(1, outcome="icmp", failure=Failure.PORT_UNREACHABLE, icmp=icmp(None, 3, 3)),
+        ],
+        Status.UNKNOWN,
+        "nothing_beyond_edge",
+        FaultDomain.UNDETERMINED,
+        None,
+    ),
+    "a hidden router rejects some ports, and the others were seen no farther than before it": (
+        [
+            *(hop for hop in BOTH if hop.ttl != 4),
+            *(span(port, 3) for port in PORTS[:4]),
+            *(span(p, 3, outcome="icmp", failure=Failure.ADMIN_PROHIBITED, icmp=REJECTED) for p in PORTS[4:]),
+        ],
+        Status.FAIL,
+        "admin_prohibited",
+        FaultDomain.ISP,
+        Confidence.LIKELY,
+    ),
+    "a hidden router rejects some ports, and the others pass it": (
+        [
+            *(hop for hop in BOTH if hop.ttl != 4),
+            *(span(port) for port in PORTS[:4]),
+            *(span(p, 3, outcome="icmp", failure=Failure.ADMIN_PROHIBITED, icmp=REJECTED) for p in PORTS[4:]),
+        ],
+        Status.FAIL,
+        "part_admin_prohibited",
+        FaultDomain.ISP,
+        Confidence.LIKELY,
+    ),
+    "dropped in a gap where a router rejects the same to another address": (
+        [
+            *hops("udp_in_range", 1),
+            *(hop for hop in hops("udp_control", FAR) if hop.ttl != 2),
+            *spans(1, contrasts=3, stopped_ttl=3),
+            PortSpan(
+                target=PROFILE.media.addresses[1].address,
+                method="sample",
+                first_port=10000,
+                last_port=10000,
+                outcome="icmp",
+                failure=Failure.ADMIN_PROHIBITED,
+                icmp=icmp("192.168.0.1", 3, 13),
+            ),
+        ],
+        Status.FAIL,
+        "blocked",
+        FaultDomain.LOCAL_NETWORK,
+        Confidence.LIKELY,
+    ),
+    "controls get out, in-range ports are not seen, and nothing was answered at the same moment": (
+        [*hops("udp_in_range", 1), *hops("udp_control", FAR), *spans(1, contrasts=1)],
+        Status.UNKNOWN,
+        "too_few_contrasts",
+        FaultDomain.UNDETERMINED,
+        None,
     ),
     "prohibited by the gateway": (
         [*BOTH, *spans(None, outcome="icmp", failure=Failure.ADMIN_PROHIBITED, icmp=icmp("192.168.1.1", 3, 13))],

@@ -359,11 +359,11 @@ def _extent(
         sampled = [s for s in guilty if s.method == "sample"]
         seen = f" (seen at {len(sampled)} of {len(view.sample)} sampled ports)"
         return _range(profile) + (seen if len(sampled) < len(view.sample) else "")
-    return "; ".join(_spans_in_words(view, is_guilty, passes))
+    return "; ".join(_spans_in_words(view, is_guilty, passes, profile))
 
 
 def _spans_in_words(
-    view: _View, is_guilty: Callable[[PortSpan], bool], passes: Callable[[PortSpan], bool]
+    view: _View, is_guilty: Callable[[PortSpan], bool], passes: Callable[[PortSpan], bool], profile: Profile
 ) -> Iterator[str]:
     known = [(s, is_guilty(s)) for s in view.fine if is_guilty(s) or passes(s)]
     runs = [(guilty, [s for s, _ in run]) for guilty, run in itertools.groupby(known, key=lambda pair: pair[1])]
@@ -379,6 +379,10 @@ def _spans_in_words(
             gaps.append(f"the lower edge lies between {before} and {low}")
         if after is not None and after != high + 1:
             gaps.append(f"the upper edge lies between {high} and {after}")
+        if before is None and low > profile.media.first_port:
+            gaps.append(f"nothing is known of those below {low}")
+        if after is None and high < profile.media.last_port:
+            gaps.append(f"nothing is known of those above {high}")
         yield text + (f" ({'; '.join(gaps)})" if gaps else "")
 
 
@@ -537,7 +541,7 @@ def _passing(view: _View, profile: Profile) -> Finding:
                 f"no router on the way to {target} answers, so silence tells nothing of UDP",
                 view,
             )
-        if view.outside is not None and view.control_reach >= view.outside:
+        if view.outside is not None and view.control_reach >= view.outside > view.in_range_reach:
             return _unknown(
                 target,
                 "too_few_contrasts",
