@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import Path as File
 from xml.etree import ElementTree
 
 import msgspec
@@ -19,16 +19,17 @@ from hypothesis import strategies as st
 from render.chromium import Browser, missing, open_browser
 from render.fixture import HOSTILE, MEDIA, check_golden, make_healthy, make_report, make_single, poison
 
-from vsipcheck.model import Hop, Icmp, Overall, PortSpan, Report
+from vsipcheck.model import FaultDomain, Hop, Icmp, Overall, Path, PathHop, PathSeries, PortSpan, Report
 from vsipcheck.render import render
 from vsipcheck.render.drawing import (
     draw_bar,
+    draw_way,
     merged_ports,
     nice_scale,
-    paths_of,
     port_axis,
     port_outcome,
     track_words,
+    ways_of,
 )
 
 PHONE, DESK = 360, 1280
@@ -185,8 +186,8 @@ def span(first: int, last: int | None = None, **changes: object) -> PortSpan:
 
 
 def words(hops: list[Hop], spans: list[PortSpan] | None = None) -> list[str]:
-    (path,) = paths_of(hops, spans or [])
-    return [track_words(path, track) for track in path.tracks]
+    (way,) = ways_of(hops, spans or [])
+    return [track_words(way, track) for track in way.tracks]
 
 
 def test_track_ends_where_the_last_router_answered() -> None:
@@ -226,7 +227,36 @@ def test_blocked_ports_have_a_track_of_their_own() -> None:
 
 def test_host_that_refuses_itself() -> None:
     told = words([hop(1, "192.168.1.1", "udp_control")], [span(12000, outcome="local")])
-    assert told[0] == "UDP to blocked media ports: refused by this host itself"
+    assert told[0] == "UDP to blocked media ports: stopped by this host itself"
+
+
+def test_judged_path_says_whose_the_routers_are_and_what_tcp_came_to() -> None:
+    hops = [hop(1, "192.168.1.1", "tcp_5070"), hop(2, "198.51.100.1", "tcp_5070")]
+    judged = Path(
+        target="203.0.113.9",
+        name="sip.example",
+        hops=(
+            PathHop(ttl=1, address="192.168.1.1", zone=FaultDomain.LOCAL_NETWORK, why="your gateway"),
+            PathHop(ttl=2, address="198.51.100.1", zone=FaultDomain.ISP, why="the first hop outside"),
+        ),
+        series=(PathSeries(id="tcp_5070", outcome="refused", reached_ttl=2),),
+    )
+    report = make_report(paths=(judged,))
+    (way,) = ways_of(hops, [], [judged])
+    assert (way.edge, [track_words(way, track) for track in way.tracks]) == (
+        1,
+        ["TCP 5070: the connection is refused (RST)"],
+    )
+    drawing = ElementTree.fromstring(draw_way(way, report.profile))
+    told = [element.text for element in drawing.iter("text") if element.get("class") == "zone"]
+    assert told == ["Your network", "Your ISP", "The target"]
+    assert len([element for element in drawing.iter("path") if element.get("class") == "cross"]) == 1
+
+
+def test_answer_of_the_target_ends_its_track() -> None:
+    hops = [hop(1, "192.168.1.1"), *(hop(ttl, "203.0.113.9", reached=True) for ttl in range(5, 31))]
+    assert words(hops) == ["UDP to media ports: the target itself answers"]
+    assert ways_of(hops)[0].length == 1
 
 
 @pytest.mark.parametrize(
@@ -278,7 +308,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield started
 
 
-def page_file(tmp_path: Path, report: Report) -> Path:
+def page_file(tmp_path: File, report: Report) -> File:
     path = tmp_path / "report.html"
     path.write_text(render(report, "html"), encoding="utf-8")
     return path
@@ -297,7 +327,7 @@ def wide_report() -> Report:
 @pytest.mark.parametrize(("width", "dark"), [(320, False), (PHONE, True), (DESK, False)])
 @pytest.mark.parametrize("make", [*MAKERS, wide_report])
 def test_page_fits_its_window_and_asks_for_nothing(
-    browser: Browser, tmp_path: Path, make: Callable[[], Report], width: int, dark: bool
+    browser: Browser, tmp_path: File, make: Callable[[], Report], width: int, dark: bool
 ) -> None:
     path = page_file(tmp_path, make())
     browser.show(path, width, dark=dark)
@@ -315,7 +345,7 @@ def test_page_fits_its_window_and_asks_for_nothing(
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_text_stands_out_from_its_ground(browser: Browser, tmp_path: Path, dark: bool) -> None:
+def test_text_stands_out_from_its_ground(browser: Browser, tmp_path: File, dark: bool) -> None:
     """WCAG 2.1 contrast of at least 4.5:1, everywhere."""
     browser.show(page_file(tmp_path, make_report(simulated=True)), DESK, dark=dark)
     assert browser.evaluate(CONTRASTS) == []
@@ -344,7 +374,7 @@ CONTRASTS = """(() => {
 })()"""
 
 
-def test_page_prints_with_what_is_folded_but_the_facts(browser: Browser, tmp_path: Path) -> None:
+def test_page_prints_with_what_is_folded_but_the_facts(browser: Browser, tmp_path: File) -> None:
     browser.show(page_file(tmp_path, make_report()), DESK, dark=True)
     browser.call("Emulation.setEmulatedMedia", media="print")
     shown = "getComputedStyle(document.querySelector('{}')).{}"
@@ -355,7 +385,7 @@ def test_page_prints_with_what_is_folded_but_the_facts(browser: Browser, tmp_pat
     assert browser.pdf().startswith(b"%PDF-")
 
 
-def test_port_map_draws_blocks_where_they_are(browser: Browser, tmp_path: Path) -> None:
+def test_port_map_draws_blocks_where_they_are(browser: Browser, tmp_path: File) -> None:
     browser.show(page_file(tmp_path, make_report()), DESK)
     box = "(r => [r.x, r.width])(document.querySelectorAll('svg.ports')[1].querySelector('{}').getBoundingClientRect())"
     (left, width), (at, wide) = browser.evaluate(box.format(".range")), browser.evaluate(box.format(".blocked"))

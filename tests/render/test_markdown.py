@@ -16,7 +16,7 @@ from vsipcheck.model import Overall, Report
 from vsipcheck.render import render
 from vsipcheck.render.markdown import code, prose
 
-HARMLESS = {"pre", "h2", "h3", "p", "ul", "li", "strong", "code", "table", "thead", "tbody", "tr", "th", "td", "pre"}
+HARMLESS = {"h2", "h3", "p", "ul", "li", "strong", "code", "table", "thead", "tbody", "tr", "th", "td", "pre"}
 NASTY = [
     HOSTILE,
     "| a | b |",

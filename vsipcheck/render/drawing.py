@@ -6,13 +6,13 @@ Shapes and words say everything; colours only repeat it. No script, no style att
 from __future__ import annotations
 
 import html
-import ipaddress
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import msgspec
 
-from vsipcheck.model import Failure, Hop, PortSpan, Profile
+from vsipcheck.model import Failure, FaultDomain, Hop, Path, PortSpan, Profile
+from vsipcheck.render.digest import party_name
 from vsipcheck.render.safe import clean
 
 # Known series and the words for them, in the order of the tracks. The second is made here, of ports and not of hops.
@@ -21,6 +21,11 @@ _SERIES = {
     "udp_in_range": "UDP to media ports",
     _BLOCKED: "UDP to blocked media ports",
     "udp_control": "UDP to control ports",
+}
+_ENDS = {
+    "answered": "the target itself answers",
+    "connected": "the target accepts the connection",
+    "refused": "the connection is refused (RST)",
 }
 _ROW = 34  # of the path drawing, in its own units
 _HEAD = 26
@@ -42,7 +47,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     answered: frozenset[int]
     silent: frozenset[int]
     stopped: int | None  # silent although a control at the same moment and distance was answered; 0: this host
-    reached: int | None  # the target itself answered
+    end: str | None = None  # what the target did: "answered", "connected", "refused"
     refused: bool = False  # who stands at `stopped` said so
 
     @property
@@ -50,11 +55,13 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.answered, default=0)
 
 
-class Path(msgspec.Struct, frozen=True, kw_only=True):
-    """What all series towards one target have shown. `hops` has the routers by TTL."""
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """The way to one target: routers and whose they are, and what became of each series. TTLs are keys."""
 
     target: str
+    name: str | None
     hops: dict[int, tuple[str, ...]]
+    zones: dict[int, FaultDomain]
     rtts_ms: dict[int, float]
     tracks: tuple[Track, ...]
 
@@ -64,6 +71,11 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
         far = [track.farthest for track in self.tracks] + [track.stopped or 0 for track in self.tracks]
         return max([*far, *self.hops], default=0)
 
+    @property
+    def edge(self) -> int:
+        """The last hop of the customer's own network, as far as is known."""
+        return max((ttl for ttl, zone in self.zones.items() if zone is FaultDomain.LOCAL_NETWORK), default=1)
+
 
 def series_words(series: str) -> str:
     if series in _SERIES:
@@ -72,86 +84,61 @@ def series_words(series: str) -> str:
     return f"{kind.upper()} {port}" if port.isdigit() else series.replace("_", " ")
 
 
-def paths_of(hops: Iterable[Hop], spans: Sequence[PortSpan] = ()) -> list[Path]:
-    """One path for each target that was traced, in the order of the facts; `spans` show where its ports are blocked."""
+def ways_of(hops: Iterable[Hop], spans: Iterable[PortSpan] = (), paths: Iterable[Path] = ()) -> list[Way]:
+    """One way for each target that was traced, in the order of the facts.
+
+    `spans` show where its ports are blocked; `paths` what was judged: whose the routers are, and what TCP came to.
+    """
+    judged = {path.target: path for path in paths}
+    tried = list(spans)
     traced: dict[str, list[Hop]] = {}
     for hop in hops:
         if hop.series != "udp_public":
             traced.setdefault(hop.target, []).append(hop)
-    paths = [_path(target, members) for target, members in traced.items()]
-    return [_with_blocked(path, [span for span in spans if span.target == path.target]) for path in paths]
+    ways = [_way(target, members, judged.get(target)) for target, members in traced.items()]
+    return [_with_blocked(way, [span for span in tried if span.target == way.target]) for way in ways]
 
 
-def _with_blocked(path: Path, spans: Sequence[PortSpan]) -> Path:
-    """The path with a track of its own for ports that are blocked."""
-    blocked = [span for span in spans if port_outcome(span, path.target) == "blocked"]
-    if not blocked:
-        return path
-    stopped = refused = None
-    senders = {span.icmp.address for span in blocked if span.icmp is not None and span.icmp.address}
-    if any(span.outcome == "local" for span in blocked):
-        stopped = refused = 0
-    elif senders:
-        refused = min((ttl for ttl, routers in path.hops.items() if senders & {*routers}), default=None)
-        stopped = refused
-    if stopped is None:
-        stopped = min((span.stopped_ttl for span in blocked if span.stopped_ttl is not None), default=None)
-    farthest = max((span.reached_ttl for span in blocked if span.reached_ttl is not None), default=0)
-    if stopped is not None and farthest >= stopped:  # some of them were seen beyond: then they differ
-        farthest = stopped - 1 if refused is None else stopped
-    track = Track(
-        series=_BLOCKED,
-        answered=frozenset(range(1, min(farthest, path.length) + 1)),
-        silent=frozenset(),
-        stopped=stopped,
-        reached=None,
-        refused=refused is not None,
-    )
-    first = [known for known in path.tracks if known.series == "udp_in_range"]
-    rest = [known for known in path.tracks if known.series != "udp_in_range"]
-    # Where none got through, a track of those that did has nothing to say.
-    shown = [known for known in first if known.farthest > track.farthest]
-    return msgspec.structs.replace(path, tracks=(*shown, track, *rest))
-
-
-def _path(target: str, members: Sequence[Hop]) -> Path:
-    reached = min((hop.ttl for hop in members if hop.reached), default=None)
+def _way(target: str, members: Sequence[Hop], judged: Path | None) -> Way:
     routers: dict[int, dict[str, None]] = {}
     rtts: dict[int, float] = {}
     for hop in members:
-        ttl = reached if hop.reached and reached is not None else hop.ttl
-        if hop.address is None or (reached is not None and hop.ttl > reached and not hop.reached):
-            continue
-        if not _passed(hop):
-            continue  # who prohibits, not who stands at this distance
-        routers.setdefault(ttl, {})[hop.address] = None
-        if hop.rtt_ms is not None:
-            rtts[ttl] = min(hop.rtt_ms, rtts.get(ttl, hop.rtt_ms))
+        if hop.address is not None and _passed(hop):
+            routers.setdefault(hop.ttl, {})[hop.address] = None
+            if hop.rtt_ms is not None:
+                rtts[hop.ttl] = min(hop.rtt_ms, rtts.get(hop.ttl, hop.rtt_ms))
+    if judged is not None:  # the first hops may have been seen on another way
+        for known in judged.hops:
+            if known.address is not None and known.ttl not in routers:
+                routers[known.ttl] = {known.address: None}
+                if known.rtt_ms is not None:
+                    rtts[known.ttl] = known.rtt_ms
+    ends = {} if judged is None else {series.id: series.outcome for series in judged.series}
     order = list(dict.fromkeys([*_SERIES, *sorted({hop.series for hop in members})]))
     tracks = [
-        _track(series, [hop for hop in members if hop.series == series])
+        _track(series, [hop for hop in members if hop.series == series], ends.get(series))
         for series in order
         if any(hop.series == series for hop in members)
     ]
-    return Path(
+    return Way(
         target=target,
+        name=None if judged is None else judged.name,
         hops={ttl: tuple(addresses) for ttl, addresses in sorted(routers.items())},
+        zones={} if judged is None else {hop.ttl: hop.zone for hop in judged.hops},
         rtts_ms=rtts,
         tracks=tuple(tracks),
     )
 
 
 def _passed(hop: Hop) -> bool:
-    """The probes came as far as their TTL, or to the target."""
-    if hop.icmp is None:
-        return hop.reached
-    return hop.reached or hop.icmp.type == _TIME_EXCEEDED.get(hop.icmp.version)
+    """A router told that the probes came as far as their TTL. Who refuses them does not tell that."""
+    return hop.icmp is not None and not hop.reached and hop.icmp.type == _TIME_EXCEEDED.get(hop.icmp.version)
 
 
-def _track(series: str, hops: Sequence[Hop]) -> Track:
-    reached = min((hop.ttl for hop in hops if hop.reached), default=None)
-    answered = {hop.ttl for hop in hops if _passed(hop) and (reached is None or hop.ttl <= reached)}
+def _track(series: str, hops: Sequence[Hop], end: str | None) -> Track:
+    answered = {hop.ttl for hop in hops if _passed(hop)}
     farthest = max(answered, default=0)
+    reached = any(hop.reached for hop in hops)
     silent = {hop.ttl for hop in hops if not hop.answered} - answered
     stopped = min((hop.ttl for hop in hops if hop.ttl > farthest and not hop.answered and hop.contrasts), default=None)
     return Track(
@@ -159,117 +146,109 @@ def _track(series: str, hops: Sequence[Hop]) -> Track:
         answered=frozenset(answered),
         silent=frozenset(silent),
         stopped=stopped,
-        reached=reached,
+        end="answered" if reached and end not in _ENDS else end if end in _ENDS else None,
     )
 
 
-def track_words(path: Path, track: Track) -> str:
+def _with_blocked(way: Way, spans: Sequence[PortSpan]) -> Way:
+    """The way with a track of its own for ports that are blocked."""
+    blocked = [span for span in spans if port_outcome(span, way.target) == "blocked"]
+    if not blocked:
+        return way
+    stopped = refused = None
+    senders = {span.icmp.address for span in blocked if span.icmp is not None and span.icmp.address}
+    if any(span.outcome == "local" for span in blocked):
+        stopped = refused = 0
+    elif senders:
+        refused = min((ttl for ttl, routers in way.hops.items() if senders & {*routers}), default=None)
+        stopped = refused
+    if stopped is None:
+        stopped = min((span.stopped_ttl for span in blocked if span.stopped_ttl is not None), default=None)
+    farthest = max((span.reached_ttl for span in blocked if span.reached_ttl is not None), default=0)
+    if stopped is not None and farthest >= stopped:  # some of them were seen beyond: then they differ
+        farthest = max(stopped - 1, 0)
+    track = Track(
+        series=_BLOCKED,
+        answered=frozenset(range(1, min(farthest, way.length) + 1)),
+        silent=frozenset(),
+        stopped=stopped,
+        refused=refused is not None,
+    )
+    first = [known for known in way.tracks if known.series == "udp_in_range"]
+    rest = [known for known in way.tracks if known.series != "udp_in_range"]
+    # Where none got through, a track of those that did has nothing to say.
+    beyond = (stopped or 0) + (refused is not None)
+    shown = [known for known in first if known.farthest >= beyond or known.end]
+    return msgspec.structs.replace(way, tracks=(*shown, track, *rest))
+
+
+def track_words(way: Way, track: Track) -> str:
     """What became of one series, in a sentence without its full stop."""
     name = series_words(track.series)
-    if track.reached is not None:
-        return f"{name}: answered by the target itself"
-    if not track.answered:
-        seen = f"{name}: no router told how far it gets"
-    else:
-        routers = path.hops.get(track.farthest, ())
-        seen = f"{name}: seen as far as hop {track.farthest}" + (f" ({routers[0]})" if routers else "")
-    if track.stopped is None:
-        return seen
+    if track.end is not None:
+        return f"{name}: {_ENDS[track.end]}"
     if track.stopped == 0:
-        return f"{name}: refused by this host itself"
-    routers = path.hops.get(track.stopped, ())
-    there = f"hop {track.stopped}" + (f" ({routers[0]})" if routers else "")
+        return f"{name}: stopped by this host itself"
+    there = "" if track.stopped is None else _hop_name(way, track.stopped)
     if track.refused:
         return f"{name}: refused by {there}"
+    controls = f"{there}, which answered controls at the same moment"
     if not track.answered:
-        return f"{name}: not seen by {there}, which answered controls at the same moment"
-    return f"{seen}, not by {there}, which answered controls at the same moment"
+        return f"{name}: not seen by {controls}" if there else f"{name}: no router told how far it gets"
+    seen = f"{name}: seen as far as {_hop_name(way, track.farthest)}"
+    return f"{seen}, not by {controls}" if there else seen
 
 
-def zone_of(path: Path, ttl: int, profile: Profile) -> str:
-    """The stretch of the path a router stands on, as far as addresses alone tell."""
-    addresses = path.hops.get(ttl)
-    if not addresses:
-        return ""
-    address = addresses[0]
-    if address == path.target or _same_24(address, path.target):
-        return f"{profile.provider}'s end"
-    first = path.hops.get(1, ("",))[0]
-    if ttl == 1 or (_private(address) and _same_block(address, first) and _all_private(path, ttl)):
-        return "Your network"
-    return "Not told by its address" if _private(address) else "Outside your network"
+def _hop_name(way: Way, ttl: int) -> str:
+    routers = way.hops.get(ttl, ())
+    return f"hop {ttl}" + (f" ({routers[0]})" if routers else "")
 
 
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-
-
-_BLOCKS = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")))
-
-
-def _block(address: str) -> int | None:
-    parsed = _parsed(address)
-    if parsed is None:
-        return None
-    return next((n for n, block in enumerate(_BLOCKS) if parsed.version == block.version and parsed in block), None)
-
-
-def _private(address: str) -> bool:
-    return _block(address) is not None
-
-
-def _same_block(one: str, other: str) -> bool:
-    return _block(one) is not None and _block(one) == _block(other)
-
-
-def _all_private(path: Path, ttl: int) -> bool:
-    return all(_private(addresses[0]) for known, addresses in path.hops.items() if known < ttl)
-
-
-def _same_24(one: str, other: str) -> bool:
-    first, second = _parsed(one), _parsed(other)
-    if first is None or second is None or first.version != second.version:
-        return False
-    shift = 8 if first.version == 4 else 64
-    return int(first) >> shift == int(second) >> shift
-
-
-def draw_path(path: Path, profile: Profile) -> str:
-    """A path from top to bottom: a track for each series, a row for each hop, its router and the stretch beside it."""
-    left = 12 + _TRACK * len(path.tracks)
-    rows: list[str] = []
-    tracks: list[str] = []
-    y = _HEAD
-    at = {0: y + 10}
-    rows.append(_hop_words(left, y + 10, "this host", None))
-    y += _ROW
-    zone = "Your network"
-    for ttl in range(1, path.length + 1):
-        here = zone_of(path, ttl, profile)
-        if here and here != zone:
-            zone = here
-            rows.append(
-                f'<line class="edge" x1="0" x2="{_WIDTH}" y1="{y}" y2="{y}"/>'
-                f'<text class="zone" x="{left}" y="{y + 13}">{text(here)}</text>'
-            )
+def draw_way(way: Way, profile: Profile) -> str:
+    """A way from top to bottom: a track for each series, a row for each hop, and above it whose it is."""
+    left = 12 + _TRACK * len(way.tracks)
+    rows = [_hop_words(left, _HEAD + 10, "this host", None)]
+    at = {0: _HEAD + 10}
+    y = _HEAD + _ROW
+    zone: FaultDomain | None = FaultDomain.LOCAL_NETWORK
+    for ttl in range(1, way.length + 1):
+        here = way.zones.get(ttl, zone)
+        if here is not None and here is not zone:
+            rows.append(_boundary(left, y, _zone_name(here, profile)))
             y += 20
+            zone = here
         at[ttl] = y + 10
-        addresses = path.hops.get(ttl, ())
+        addresses = way.hops.get(ttl, ())
         name = f"{ttl}  {addresses[0]}" if addresses else f"{ttl}  no answer"
-        aside = [f"{path.rtts_ms[ttl]:.1f} ms"] if ttl in path.rtts_ms else []
-        aside += ["the target"] if path.target in addresses else []
+        aside = [f"{way.rtts_ms[ttl]:.1f} ms"] if ttl in way.rtts_ms else []
         aside += [f"and {len(addresses) - 1} more"] if len(addresses) > 1 else []
-        rows.append(_hop_words(left, at[ttl], name, " · ".join(aside), faint=not addresses))
+        rows.append(_hop_words(left, at[ttl], name, " \N{MIDDLE DOT} ".join(aside), faint=not addresses))
         y += _ROW
-    for number, track in enumerate(path.tracks):
-        tracks.append(_draw_track(track, number, 10 + _TRACK * number, at))
-    label = "; ".join(track_words(path, track) for track in path.tracks)
+    target = None
+    if any(track.end for track in way.tracks):
+        rows.append(_boundary(left, y, "The target"))
+        target = y + 30
+        rows.append(_hop_words(left, target, way.target, None))
+        y = target + 16
+    tracks = [_draw_track(track, number, 10 + _TRACK * number, at, target) for number, track in enumerate(way.tracks)]
+    label = "; ".join(track_words(way, track) for track in way.tracks)
     return (
         f'<svg class="path" viewBox="0 0 {_WIDTH} {y}" role="img" aria-label="{text(label, 1500)}">'
         f'<text class="zone" x="{left}" y="13">Your network</text>{"".join(rows)}{"".join(tracks)}</svg>'
+    )
+
+
+def _zone_name(zone: FaultDomain, profile: Profile) -> str:
+    if zone is FaultDomain.UNDETERMINED:
+        return "Whose is not known"
+    name = party_name(zone, profile)
+    return name[:1].upper() + name[1:]
+
+
+def _boundary(x: int, y: int, name: str) -> str:
+    return (
+        f'<line class="edge" x1="0" x2="{_WIDTH}" y1="{y}" y2="{y}"/>'
+        f'<text class="zone" x="{x}" y="{y + 13}">{text(name)}</text>'
     )
 
 
@@ -279,34 +258,34 @@ def _hop_words(x: int, y: int, name: str, aside: str | None, *, faint: bool = Fa
     return f'<text class="{style}" x="{x}" y="{y + 4}">{text(name, 46)}</text>{beside}'
 
 
-def _draw_track(track: Track, number: int, x: int, at: dict[int, int]) -> str:
+def _draw_track(track: Track, number: int, x: int, at: dict[int, int], target: int | None) -> str:
     """A letter, a line as far as the series was seen, a dot for each answer, a cross where it was stopped."""
-    letter = chr(ord("A") + number)
-    parts = [f'<text class="letter t{number % 4}" x="{x}" y="13">{letter}</text>']
-    parts.append(f'<circle class="dot t{number % 4}" cx="{x}" cy="{at[0]}" r="4"/>')
-    end = track.farthest
-    if end:
-        parts.append(f'<line class="line t{number % 4}" x1="{x}" x2="{x}" y1="{at[0]}" y2="{at[end]}"/>')
-    beyond = track.stopped or max((ttl for ttl in track.silent if end < ttl and ttl in at), default=0)
-    if beyond in at and beyond > end:
-        parts.append(f'<line class="line lost t{number % 4}" x1="{x}" x2="{x}" y1="{at[end]}" y2="{at[beyond] - 8}"/>')
-    for ttl in sorted(track.answered):
-        if ttl == track.reached:
-            parts.append(f'<circle class="ring t{number % 4}" cx="{x}" cy="{at[ttl]}" r="6.5"/>')
-        parts.append(f'<circle class="dot t{number % 4}" cx="{x}" cy="{at[ttl]}" r="4"/>')
-    for ttl in sorted(track.silent):
-        if ttl in at and ttl != track.stopped:
-            parts.append(f'<circle class="hollow t{number % 4}" cx="{x}" cy="{at[ttl]}" r="2.5"/>')
-    if track.stopped in at:
-        y = at[track.stopped]
-        parts.append(f'<path class="cross" d="M{x - 5} {y - 5}L{x + 5} {y + 5}M{x - 5} {y + 5}L{x + 5} {y - 5}"/>')
+    tone = f"t{number % 4}"
+    parts = [f'<text class="letter {tone}" x="{x}" y="13">{chr(ord("A") + number % 26)}</text>']
+    parts.append(f'<circle class="dot {tone}" cx="{x}" cy="{at[0]}" r="4"/>')
+    ended = target if track.end is not None else None
+    last = ended if ended is not None else at[track.farthest]
+    if last > at[0]:
+        parts.append(f'<line class="line {tone}" x1="{x}" x2="{x}" y1="{at[0]}" y2="{last}"/>')
+    beyond = track.stopped or max((ttl for ttl in track.silent if track.farthest < ttl and ttl in at), default=0)
+    if ended is None and at[beyond] > last:
+        parts.append(f'<line class="line lost {tone}" x1="{x}" x2="{x}" y1="{last}" y2="{at[beyond] - 8}"/>')
+    parts += [f'<circle class="dot {tone}" cx="{x}" cy="{at[ttl]}" r="4"/>' for ttl in sorted(track.answered)]
+    parts += [
+        f'<circle class="hollow {tone}" cx="{x}" cy="{at[ttl]}" r="2.5"/>'
+        for ttl in sorted(track.silent)
+        if ttl in at and ttl != track.stopped
+    ]
+    if ended is not None and track.end != "refused":
+        parts.append(f'<circle class="ring {tone}" cx="{x}" cy="{ended}" r="6.5"/>')
+        parts.append(f'<circle class="dot {tone}" cx="{x}" cy="{ended}" r="4"/>')
+    crossed = ended if track.end == "refused" else None if track.stopped is None else at[track.stopped]
+    if crossed is not None:
+        parts.append(
+            f'<path class="cross" d="M{x - 5} {crossed - 5}L{x + 5} {crossed + 5}'
+            f'M{x - 5} {crossed + 5}L{x + 5} {crossed - 5}"/>'
+        )
     return "".join(parts)
-
-
-def edge_of(path: Path, profile: Profile) -> int:
-    """The last hop of the customer's own network."""
-    own = (ttl for ttl in path.hops if zone_of(path, ttl, profile) == "Your network")
-    return max(own, default=1)
 
 
 def port_outcome(span: PortSpan, target: str, edge: int = 1) -> str:

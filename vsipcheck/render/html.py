@@ -44,17 +44,17 @@ from vsipcheck.render.digest import (
 )
 from vsipcheck.render.drawing import (
     OUTCOMES,
+    Way,
     by_target,
     draw_bar,
-    draw_path,
     draw_ports,
-    edge_of,
+    draw_way,
     nice_scale,
-    paths_of,
     port_axis,
     port_words,
     text,
     track_words,
+    ways_of,
 )
 from vsipcheck.render.facts import describe
 
@@ -133,6 +133,7 @@ _SYMBOLS = (
 
 def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "act", "Who has to act", _actions(report)
+    yield "send", "Ready to send", _requests(report)
     yield "checklist", "Checklist", _checklist(report)
     findings = report.findings
     bad = [finding for finding in findings if finding.status in (Status.FAIL, Status.WARN)]
@@ -210,6 +211,22 @@ def _actions(report: Report) -> str:
             for action in actions
         )
         cards.append(f'<div class="card party"><h3>{text(name[:1].upper() + name[1:])}</h3><ul>{items}</ul></div>')
+    return "".join(cards)
+
+
+def _requests(report: Report) -> str:
+    """Letters, to be copied as they are."""
+    cards = []
+    for request in report.requests:
+        before = (
+            f'<p class="note"><b>Before you do:</b> {text(request.before_sending, 2000)}</p>'
+            if request.before_sending
+            else ""
+        )
+        cards.append(
+            f'<article class="card"><h3>To {text(party_name(request.party, report.profile))}: {text(request.subject)}'
+            f'</h3>{before}<pre class="letter-text">{_lines(request.text)}</pre></article>'
+        )
     return "".join(cards)
 
 
@@ -345,27 +362,47 @@ def _names(report: Report) -> dict[str, str]:
     return names
 
 
+def _ways(report: Report) -> list[Way]:
+    return ways_of(_of(report, Hop), _of(report, PortSpan), report.paths)
+
+
 def _paths(report: Report) -> str:
     names = _names(report)
     cards = []
-    for path in paths_of(_of(report, Hop), _of(report, PortSpan)):
+    for way in _ways(report):
         legend = "".join(
-            f'<li><b class="letter t{number % 4}">{chr(ord("A") + number)}</b> {text(track_words(path, track))}</li>'
-            for number, track in enumerate(path.tracks)
+            f'<li><b class="letter t{number % 4}">{chr(ord("A") + number % 26)}</b> '
+            f"{text(track_words(way, track))}</li>"
+            for number, track in enumerate(way.tracks)
         )
-        aside = f'<p class="because">{text(names[path.target])}</p>' if path.target in names else ""
+        name = way.name or names.get(way.target)
+        aside = f'<p class="because">{text(name)}</p>' if name else ""
         cards.append(
-            f'<figure class="card"><figcaption><h3>to {text(path.target)}</h3>{aside}</figcaption>'
-            f'{draw_path(path, report.profile)}<ul class="legend">{legend}</ul></figure>'
+            f'<figure class="card"><figcaption><h3>to {text(way.target)}</h3>{aside}</figcaption>'
+            f'{draw_way(way, report.profile)}<ul class="legend">{legend}</ul>{_whose(report, way)}</figure>'
         )
     if not cards:
         return ""
     return (
-        '<p class="note">Top to bottom, router by router. A line goes as far as a series of probes was seen; a cross '
-        "stands where it was stopped while controls, sent at the same moment to the same distance, were answered; "
-        "a small ring is silence that proves nothing.</p>"
+        '<p class="note">Top to bottom, router by router. A line goes as far as a series of probes was seen, a double '
+        "ring is an answer of the target itself. A cross stands where a series was refused, or stopped while controls, "
+        "sent at the same moment to the same distance, were answered; a small ring is silence that proves nothing.</p>"
         f'<div class="paths">{"".join(cards)}</div>'
     )
+
+
+def _whose(report: Report, way: Way) -> str:
+    """Why each router is taken for whose it is."""
+    hops = next((path.hops for path in report.paths if path.target == way.target), ())
+    items = [
+        f"<li>hop {hop.ttl} <code>{text(hop.address)}</code>: {text(party_name(hop.zone, report.profile))}, "
+        f"{text(hop.why)}</li>"
+        for hop in hops
+        if hop.address is not None
+    ]
+    if not items:
+        return ""
+    return f'<details class="figures"><summary>Whose routers</summary><ul>{"".join(items)}</ul></details>'
 
 
 def _ports(report: Report) -> str:
@@ -373,7 +410,7 @@ def _ports(report: Report) -> str:
     if not spans:
         return ""
     profile = report.profile
-    edges = {path.target: edge_of(path, profile) for path in paths_of(_of(report, Hop))}
+    edges = {way.target: way.edge for way in _ways(report)}
     verdicts = {finding.target: finding for finding in report.findings if finding.id == "media.egress"}
     names = _names(report)
     axis = "".join(f"<li>{port}</li>" for port in port_axis(profile))
