@@ -43,7 +43,7 @@ class Case:
     def expects(self, finding_id: str, status: str) -> bool:
         """Whether a line of `findings` is about that id and status."""
         rows = (line.split() for line in self.findings.splitlines() if line.strip())
-        return any(words[0] == finding_id and len(words) > 2 and words[2] == status for words in rows)
+        return any(words[0] == finding_id and len(words) > 2 and status in words[2].split("|") for words in rows)
 
 
 NAMES_RESOLVE = """
