@@ -56,6 +56,7 @@ _V4_AT_END = frozenset((AddressClass.MAPPED, AddressClass.NAT64_WELL_KNOWN))
 # hand them to services that answer nowhere in particular. RFC 7534, RFC 7535, RFC 7450.
 _PUBLIC_V4 = ("192.175.48.0/24", "192.31.196.0/24", "192.52.193.0/24")
 _PUBLIC_V6 = ipaddress.IPv6Network("2001:3::/32")
+_LINK_LOCAL, _LINK_LOCAL_USED = ipaddress.IPv6Network("fe80::/10"), ipaddress.IPv6Network("fe80::/64")
 # The grain at which a public address is hidden together with its neighbours: the judges look at /24 and /64.
 _PUBLIC_GRAIN = {4: 24, 6: 48}
 
@@ -63,8 +64,8 @@ _PUBLIC_GRAIN = {4: 24, 6: 48}
 _ESCAPE = re.compile(r"(\\\\|\\x[0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\U[0-9a-fA-F]{8})")
 _IPV4 = r"(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?!\d)"
 _IPV6 = (
-    r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{1,4})?(?::[0-9A-Fa-f]{0,4}){2,7}"
-    r"(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![0-9A-Za-z:])"
+    r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{1,4})?"
+    rf"(?:(?::[0-9A-Fa-f]{{0,4}}){{1,6}}:{_IPV4}|(?::[0-9A-Fa-f]{{0,4}}){{2,7}}(?!\.\d))(?![0-9A-Za-z:])"
 )
 _GENERAL = (
     ("nibbles", r"(?:[0-9A-Fa-f]\.){32}ip6\.arpa"),
@@ -223,8 +224,10 @@ class Redactor:
             case "home":
                 return "user"
             case "user" | "number":
-                digits = re.sub(r"^(?:\+|%2[Bb])", "", found)
-                return found[: len(found) - len(digits)] + self._number(digits)
+                plus = re.match(r"(?:\+|%2[Bb])?", found)
+                written = found[plus.end() if plus else 0 :]
+                drawn = iter(self._number(_digits(written)))
+                return found[: len(found) - len(written)] + re.sub(r"\d", lambda _: next(drawn), written)
             case "sid":
                 return self._sid(found)
             case "name":
@@ -247,7 +250,11 @@ class Redactor:
             return type(address)(int(base.network_address) | int(inside) & int(base.hostmask))
         block = address_block(str(address))
         if block.address_class in _HIDDEN_CLASSES:
-            return self._permuted(address, ipaddress.ip_network(block.prefix))
+            within = ipaddress.ip_network(block.prefix)
+            # All link-local addresses are in this one, and no host would take another for one. RFC 4291 §2.5.6.
+            if within == _LINK_LOCAL and address in _LINK_LOCAL_USED:
+                within = _LINK_LOCAL_USED
+            return self._permuted(address, within)
         if isinstance(address, ipaddress.IPv6Address):
             value = int(address)
             shift = (
@@ -301,8 +308,11 @@ class Redactor:
                 sids.append(rf"(?<![\w.-])[A-Za-z0-9-]+(?={re.escape(self._sid_domain)})")
             groups.append(f"(?P<sid>{'|'.join(sids)})")
             groups.append(rf"(?P<name>(?<![\w.-]){_any_of(self._names)}(?![\w-]|\.\w))")
-            subscribers = {number[-_NATIONAL:] for number in self._numbers}
-            groups.append(rf"(?P<number>(?<!\d)(?:\+|%2[Bb])?\d{{0,5}}{_any_of(subscribers)}(?!\d))")
+            subscribers = sorted(
+                {number[-_NATIONAL:] for number in self._numbers}, key=lambda number: (-len(number), number)
+            )
+            spaced = "|".join("[ .-]?".join(number) for number in subscribers) or "(?!)"
+            groups.append(rf"(?P<number>(?<!\d)(?:\+|%2[Bb])?(?:\d{{1,5}}[ .-]?)?(?:{spaced})(?!\d))")
             self._pattern = re.compile("|".join(groups), re.IGNORECASE)
         return self._pattern
 

@@ -24,6 +24,7 @@ from vsipcheck.model import (
     PortSpan,
     Report,
     Route,
+    UnreadFact,
 )
 from vsipcheck.render.digest import time_span
 from vsipcheck.render.layout import BOLD, DIM, Page
@@ -352,7 +353,7 @@ def _past_run(run: PastRun) -> str:
 
 
 def _other(fact: Fact) -> str:
-    fields = msgspec.structs.asdict(fact)
+    fields = dict(fact) if isinstance(fact, UnreadFact) else msgspec.structs.asdict(fact)
     return f"{type(fact).__name__} " + ", ".join(
         f"{name} {_value_words(value)}" for name, value in fields.items() if name not in ("id", "offset_ms")
     )
