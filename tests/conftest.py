@@ -1,4 +1,5 @@
-"""A guard: no test of this process sends a packet anywhere but loopback, unless it sits in a namespace made for it."""
+"""Two guards: no test of this process sends a packet anywhere but loopback, unless it sits in a namespace made for it;
+and no judge returns a finding that `vsipcheck explain` has no words for."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import explained
 import pytest
 
 # A test that runs inside a network namespace of its own, with no way out, says so with this variable.
@@ -78,3 +80,15 @@ def _is_name_of_loopback(name: str) -> bool:
     except ValueError:
         return name in ("", "localhost") or name.endswith((".invalid", ".localhost"))
     return True
+
+
+# Before the test modules are imported: what they import is the watched function.
+explained.watch_all()
+
+
+@pytest.fixture(autouse=True)
+def every_finding_is_explained() -> Iterator[None]:
+    """Fails the test in which a judge returned a finding whose id, reason or status is not explained."""
+    explained.unexplained.clear()
+    yield
+    assert not explained.unexplained, sorted(explained.unexplained)
