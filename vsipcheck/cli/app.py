@@ -255,7 +255,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         try:
-            action = _parse(arguments)
+            action = parse(arguments)
         except OSError as error:  # of --help: nothing else is done while parsing
             abandon_stdout()
             raise OutputError("stdout", error.strerror or str(error)) from None
@@ -290,7 +290,7 @@ def _end(arguments: list[str], said: str, code: int) -> int:
     return State.UNKNOWN
 
 
-def _parse(arguments: list[str]) -> Action:
+def parse(arguments: list[str]) -> Action:
     """What was asked for, to be done once typer is out of the way: it has its own ideas about exceptions and exits."""
     command = get_command(_app_for(arguments))
     if not arguments:

@@ -55,7 +55,10 @@ def _systemd(every: int, splay_s: float, deadline_s: float, options: list[str]) 
     # A program below somebody's home has to be seen to be run.
     home = "read-only" if program[0].startswith(("/home/", "/root/", "/run/user/")) else "yes"
     limit_s = deadline_s + COMMAND_TIMEOUT_S + PING_TIMEOUT_S + 30
-    when = f"*:0/{every}" if every < MINUTES_PER_HOUR else f"0/{every // MINUTES_PER_HOUR}:00"
+    if every < MINUTES_PER_HOUR:
+        when = f"*:0/{every}"
+    else:
+        when = "daily" if every == MINUTES_PER_DAY else f"0/{every // MINUTES_PER_HOUR}:00"
     return f"""\
 # /etc/systemd/system/vsipcheck.service
 [Unit]
@@ -72,8 +75,8 @@ SuccessExitStatus=75
 TimeoutStartSec={limit_s:g}
 DynamicUser=yes
 StateDirectory=vsipcheck
-StateDirectoryMode=0755
-UMask=0022
+StateDirectoryMode=0700
+UMask=0077
 CapabilityBoundingSet=
 AmbientCapabilities=
 NoNewPrivileges=yes
@@ -117,15 +120,12 @@ WantedBy=timers.target
 
 def _checked_deadline_s(options: list[str]) -> float:
     """How long a run with these options may take. Raises UsageError: a typing error must not wait for the night."""
-    from typer.main import get_command
-
-    from vsipcheck.cli.app import _parse, app
+    from vsipcheck.cli.app import parse
     from vsipcheck.cli.run import profile_for
     from vsipcheck.cli.settings import settings_for
 
-    get_command(app)
-    action = _parse(["all", "--cron", *options])
-    request = getattr(action, "args", (None,))[0] if getattr(action, "args", ()) else None
+    action = parse(["all", "--cron", *options])
+    request = next(iter(getattr(action, "args", ())), None)
     if not isinstance(request, Request):  # --help
         raise UsageError("timer: expected options of `vsipcheck all` after --")
     return settings_for(request, profile_for(request)).deadline_s
