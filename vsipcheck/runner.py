@@ -156,8 +156,11 @@ async def run(
 
 def _with_requests(report: Report) -> Report:
     """The report with what can be sent to the provider as it is."""
+    from vsipcheck.whitelisting import asks_for_whitelisting, requests_of
+
+    if not any(asks_for_whitelisting(finding) for finding in report.findings):
+        return msgspec.structs.replace(report, requests=())
     from vsipcheck.checks.public_address import SIP_RECEIVED, sightings, trunk_address
-    from vsipcheck.whitelisting import requests_of
 
     facts = Facts(report.evidence)
     seen = sightings(facts)

@@ -38,7 +38,7 @@ def requests_of(report: Report, addresses: Sequence[str], told_by: str) -> tuple
     `addresses`: our public ones as the trunk sees them, or as helpers do; none where nobody said. `told_by` says who
     did, in words that follow an address.
     """
-    asked = [finding for finding in report.findings if _asks_for_whitelisting(finding)]
+    asked = [finding for finding in report.findings if asks_for_whitelisting(finding)]
     if not asked:
         return ()
     ours = " or ".join(addresses) or _UNKNOWN_ADDRESS
@@ -54,7 +54,8 @@ def requests_of(report: Report, addresses: Sequence[str], told_by: str) -> tuple
     )
 
 
-def _asks_for_whitelisting(finding: Finding) -> bool:
+def asks_for_whitelisting(finding: Finding) -> bool:
+    """Whether the provider has to let our address in, as far as this finding knows."""
     if finding.status is not Status.FAIL or finding.fault_domain is not FaultDomain.PROVIDER:
         return False
     return finding.id == _CONNECT or (finding.id == _OPTIONS and finding.reason in _OPTIONS_REASONS)
