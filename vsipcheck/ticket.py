@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from vsipcheck.model import Connection, Exchange, Failure, Report
+from vsipcheck.model import Connection, Exchange, Failure, Report, Route
 from vsipcheck.render import RenderOptions, render
 from vsipcheck.render.safe import clean
 from vsipcheck.wire.errors import WireError
@@ -79,6 +79,10 @@ def sip_text(report: Report) -> str:
         if exchange.failure is not None:
             lines.append(clean(f"--- {exchange.failure}" + (f": {exchange.detail}" if exchange.detail else "")))
         lines.append("")
+    for connection in _failed_connections(report):
+        at = (began + datetime.timedelta(milliseconds=connection.offset_ms)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        where = _end(connection.address, connection.port) + (f" ({connection.name})" if connection.name else "")
+        lines += [clean(f"=== {connection.id} {at} no connection to {where}: {connection.failure}"), ""]
     if len(lines) == 3:
         lines.append("No SIP was exchanged in this run.")
     return "\n".join(lines) + "\n"
@@ -131,17 +135,32 @@ def conversations(report: Report) -> Iterator[Conversation]:
             end=_how_it_ended(exchanges[-1].failure),
         )
     for connection in opened.values():
-        if connection.id in used or connection.local_address is None:
+        # A connection that failed has no socket to ask for its address: the route says which one it had. Its port is
+        # not known, and shown as 0.
+        source = connection.local_address or _source_towards(report, connection.address)
+        if connection.id in used or source is None:
             continue
         established = connection.failure is None
         yield Conversation(
             transport="tcp",
-            client=(connection.local_address, connection.local_port or 0),
+            client=(source, connection.local_port or 0),
             server=(connection.address, connection.port),
             opened_us=began_us + round(connection.offset_ms * 1000),
             rtt_us=round((connection.rtt_ms or 0.0) * 1000),
             end="fin" if established else "reset" if connection.failure in _REFUSALS else "open",
         )
+
+
+def _source_towards(report: Report, address: str) -> str | None:
+    """The local address that packets to `address` leave with, as far as a route of the same family tells."""
+    routes = [
+        fact
+        for recorded in report.evidence.values()
+        for fact in recorded.facts
+        if isinstance(fact, Route) and fact.source_address and (":" in fact.source_address) == (":" in address)
+    ]
+    exact = [route for route in routes if route.destination == address]
+    return (exact or routes)[0].source_address if routes else None
 
 
 def _how_it_ended(failure: Failure | None) -> str:
@@ -179,6 +198,15 @@ def _exchanges(report: Report) -> Sequence[Exchange]:
         for recorded in report.evidence.values()
         for fact in recorded.facts
         if isinstance(fact, Exchange) and fact.protocol == "sip"
+    ]
+
+
+def _failed_connections(report: Report) -> Sequence[Connection]:
+    return [
+        fact
+        for recorded in report.evidence.values()
+        for fact in recorded.facts
+        if isinstance(fact, Connection) and fact.purpose == "sip" and fact.ttl is None and fact.failure is not None
     ]
 
 

@@ -14,6 +14,9 @@ from typer.models import OptionInfo
 DEFAULT_PROFILE = "exotel-tcp-mumbai"  # as in vsipcheck.profiles, which is not imported for --help; a test compares
 
 
+REQUIRED = {"required": True}  # an argument without which its commands mean nothing
+
+
 class UsageError(Exception):
     """What was typed cannot be done; says which option, what was expected, what was found."""
 
@@ -277,10 +280,10 @@ class Request:
     # What is read.
     report_file: Annotated[
         str, typer.Argument(metavar="REPORT", help="A report as JSON, or a ticket; - is stdin.", show_default=False)
-    ] = ""
+    ] = field(default="", metadata=REQUIRED)
     newer_file: Annotated[
         str, typer.Argument(metavar="NEWER", help="The one to compare it with.", show_default=False)
-    ] = ""
+    ] = field(default="", metadata=REQUIRED)
     rejudge: Annotated[
         bool,
         typer.Option("--rejudge", help="Judge its facts by today's rules, and tell what differs (then exit with 1)."),
@@ -297,7 +300,7 @@ class Request:
     scheduler: Annotated[
         Literal["cron", "systemd"],
         typer.Argument(metavar="cron|systemd", help="Who starts the runs.", show_default=False),
-    ] = "cron"
+    ] = field(default="cron", metadata=REQUIRED)
     run_options: Annotated[
         list[str] | None,
         typer.Argument(metavar="[-- OPTIONS]", help="Options for `vsipcheck all`.", show_default=False),
@@ -347,6 +350,8 @@ def accepts(*names: str) -> Callable[[Command], Callable[..., Action]]:
         for name in names:
             item = declared[name]
             default = item.default if item.default_factory is MISSING else item.default_factory()
+            if item.metadata is not None and item.metadata.get("required"):
+                default = inspect.Parameter.empty
             parameters.append(
                 inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=item.type)
             )
