@@ -67,7 +67,8 @@ def _lines(
     profile, settings = report.profile, report.settings
     signalling, media = profile.signalling, profile.media
     transport = f"{signalling.transport.upper()} {signalling.port}"
-    failing = list(dict.fromkeys(_place(finding) for finding in asked))
+    closed = {_place(finding) for finding in asked}
+    failing = [place for place in dict.fromkeys(_place(each) for each in report.findings) if place in closed]
     yield f"To: {profile.provider} support"
     yield ""
     yield from _wrapped(

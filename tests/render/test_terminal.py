@@ -119,6 +119,13 @@ def test_quiet_line_without_any_finding() -> None:
     assert render_line(make_healthy()) == "READY: 3 unknown, 6 pass, 10 skip"
 
 
+@pytest.mark.parametrize("format", ["terminal", "markdown", "html"])
+def test_a_redacted_letter_is_not_for_sending(format: str) -> None:
+    redacted, whole = (" ".join(render(make_report(redacted=redacted), format).split()) for redacted in (True, False))
+    assert "send the one of the report as it was" in redacted
+    assert "send the one of the report as it was" not in whole
+
+
 def test_report_without_anything_still_renders() -> None:
     bare = make_report(overall=None, findings=(), checklist=(), actions=(), requests=(), evidence={})
     page = render(bare, "terminal", RenderOptions(verbose=True))

@@ -20,6 +20,7 @@ from vsipcheck.model import (
     Profile,
     Report,
     Status,
+    SupportRequest,
     fill_pattern,
     pattern_of,
 )
@@ -101,6 +102,13 @@ def party_name(party: FaultDomain, profile: Profile) -> str:
         FaultDomain.UNDETERMINED: "not determined",
         FaultDomain.OTHER: "a party this version does not know",
     }[party]
+
+
+def before_sending(report: Report, request: SupportRequest) -> str | None:
+    """What the sender of a letter has to settle first."""
+    if report.redacted:
+        return "Addresses and names in it were replaced: send the one of the report as it was."
+    return request.before_sending
 
 
 def blame(finding: Finding, profile: Profile) -> str | None:

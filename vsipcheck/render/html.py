@@ -27,6 +27,7 @@ from vsipcheck.render.digest import (
     Group,
     addresses_seen,
     asked_for_addresses,
+    before_sending,
     blame,
     counts,
     counts_words,
@@ -219,8 +220,8 @@ def _requests(report: Report) -> str:
     cards = []
     for request in report.requests:
         before = (
-            f'<p class="note"><b>Before you do:</b> {text(request.before_sending, 2000)}</p>'
-            if request.before_sending
+            f'<p class="note"><b>Before you do:</b> {text(said, 2000)}</p>'
+            if (said := before_sending(report, request))
             else ""
         )
         cards.append(

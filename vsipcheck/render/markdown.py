@@ -12,6 +12,7 @@ from vsipcheck.model import Finding, Report, Stage, Status
 from vsipcheck.render.digest import (
     PARTIES,
     addresses_seen,
+    before_sending,
     blame,
     counts_words,
     deciding,
@@ -132,8 +133,8 @@ def _requests(lines: list[str], report: Report) -> None:
         letter = [clean(line) for line in (f"Subject: {request.subject}", "", *request.text.split("\n"))]
         fence = "`" * max(3, *(len(run) + 1 for line in letter for run in re.findall("`+", line) or [""]))
         lines += [f"### Ready to send to {prose(party_name(request.party, report.profile))}", ""]
-        if request.before_sending:
-            lines += [f"Before you do: {prose(request.before_sending)}", ""]
+        if before := before_sending(report, request):
+            lines += [f"Before you do: {prose(before)}", ""]
         lines += [fence, *letter, fence, ""]
 
 

@@ -12,6 +12,7 @@ from vsipcheck.render.digest import (
     Group,
     addresses_seen,
     asked_for_addresses,
+    before_sending,
     blame,
     counts_words,
     deciding,
@@ -233,8 +234,8 @@ def _requests(page: Page, report: Report) -> None:
     for request in report.requests:
         name = page.text(party_name(request.party, report.profile))
         page.heading(f"Ready to send to {name}")
-        if request.before_sending:
-            page.paragraph(page.text(request.before_sending), indent=2, lead="before you do: ", lead_style=BOLD)
+        if before := before_sending(report, request):
+            page.paragraph(page.text(before), indent=2, lead="before you do: ", lead_style=BOLD)
             page.blank()
         page.verbatim(page.text(f"Subject: {request.subject}"), indent=4, lead="")
         page.verbatim("", indent=0, lead="")
