@@ -646,17 +646,44 @@ class MediaSurvey:
         hops = self._shared_hops(target)
         for turn in range(TRACE_ROUNDS):
             reach = max((s.reached[0] for s in blocked if s.reached), default=0)
-            stopped = min(ttl for s in blocked for ttl in s.contrasts if ttl > reach)
-            between = sorted((ttl for ttl in hops if reach < ttl < stopped), reverse=True)
+            pooled = self._pooled_contrasts()
+            stops = [s for s in (self._stop_of(target, state, pooled) for state in blocked) if s and s > reach]
+            between = sorted((ttl for ttl in hops if reach < ttl < min(stops, default=0)), reverse=True)
             if not between or self.left_s(BRACKET_S) <= 0 or self.context.stopping():
                 return
             if turn:
                 await asyncio.sleep(DRY_GAP_S)
-            groups = [_Group(target, ttl, [(chosen, self._probe(target, chosen, ttl))]) for ttl in between]
+            # The nearest twice: it is the one that decides, and one miss alone proves nothing.
+            asked = [*between, between[-1]] if turn else between
+            groups = [_Group(target, ttl, [(chosen, self._probe(target, chosen, ttl))]) for ttl in asked]
             everything = [probe for group in groups for _, probe in group.pairs]
             for group in groups:
                 self._add_control(group, everything)
             await self._settle_groups(groups, everything)
+
+    def _pooled_contrasts(self) -> dict[tuple[int, str], int]:
+        """How often blocked ports, of all targets, were missed at a router beside answered controls."""
+        pooled: dict[tuple[int, str], int] = {}
+        for target in self.targets:
+            hops = target.hops()
+            for state in target.ports.values():
+                floor = state.reached[0] if state.reached else 0
+                for ttl, count in state.contrasts.items():
+                    if ttl > floor and ttl in hops:
+                        pooled[ttl, hops[ttl]] = pooled.get((ttl, hops[ttl]), 0) + count
+        return pooled
+
+    def _stop_of(self, target: TargetState, state: PortState, pooled: Mapping[tuple[int, str], int]) -> int | None:
+        """The nearest hop at which this port was missed, by enough misses: its own there and before, or there those of
+        ports and targets that share the router, which has not answers enough to show it for each."""
+        needed, missed, hops = self._needed_contrasts(target), 0, target.hops()
+        floor = state.reached[0] if state.reached else 0
+        for ttl in sorted(state.contrasts):
+            if ttl > floor:
+                missed += state.contrasts[ttl]
+                if max(missed, pooled.get((ttl, hops.get(ttl, "")), 0)) >= needed:
+                    return ttl
+        return None
 
     def _shared_hops(self, target: TargetState) -> dict[int, str]:
         """The hops of `target`; the first ones, up to the customer's edge, also as other targets' probes saw them."""
@@ -796,10 +823,12 @@ class MediaSurvey:
         )
 
     def _span_facts(self, target: TargetState) -> list[PortSpan]:
-        needed = self._needed_contrasts(target)
-        return [self._span(target, state, needed) for _, state in sorted(target.ports.items())]
+        needed, pooled = self._needed_contrasts(target), self._pooled_contrasts()
+        return [self._span(target, state, needed, pooled) for _, state in sorted(target.ports.items())]
 
-    def _span(self, target: TargetState, state: PortState, needed: int) -> PortSpan:
+    def _span(
+        self, target: TargetState, state: PortState, needed: int, pooled: Mapping[tuple[int, str], int]
+    ) -> PortSpan:
         reached = state.reached
         rejected = state.rejected
         floor = reached[0] if reached else 0
@@ -826,7 +855,7 @@ class MediaSurvey:
             icmp=icmp,
             reached_ttl=reached[0] if reached else None,
             reached_address=reached[1] if reached else None,
-            stopped_ttl=beyond[0] if beyond else None,
+            stopped_ttl=self._stop_of(target, state, pooled) or (beyond[-1] if beyond else None),
             unanswered=self._unexplained(target, state),
             controls_answered=sum(state.contrasts[ttl] for ttl in beyond),
             controls_needed=needed,
