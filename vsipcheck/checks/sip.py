@@ -1223,7 +1223,12 @@ def _judge_redundancy(
     if Status.FAIL in values:
         return verdict(Status.WARN, "some_fail", "Some signalling addresses answer, some do not.")
     if Status.UNKNOWN in values:
-        return verdict(Status.WARN, "some_unknown", "Some signalling addresses answer, some could not be judged.")
+        return verdict(
+            Status.WARN,
+            "some_unknown",
+            "Some signalling addresses answer, some could not be judged.",
+            settle_by="See dns.resolution and sip.connect of those that could not be judged.",
+        )
     return verdict(Status.WARN, "some_warn", "The signalling addresses answer, not all as they should.")
 
 
