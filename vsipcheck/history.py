@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -36,12 +37,13 @@ WINDOWS = {"24h": 24, "7d": 7 * 24, "30d": 30 * 24}  # in hours
 # Of an address that comes and goes, the judge needs no more than these.
 _MAX_SPANS = 20
 _LISTED = 10
+_SPACE_OF_A_RUN = 65_536  # bytes, log and shared memory included
 _CORRUPT, _NOT_A_DATABASE = 11, 26  # primary result codes of SQLite
 TRUNK = "trunk"
 
 _SCHEMA = """
 CREATE TABLE series (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, checks TEXT NOT NULL, profile TEXT NOT NULL,
-    simulated INTEGER NOT NULL);
+    simulated INTEGER NOT NULL, runs INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE finding (id INTEGER PRIMARY KEY, name TEXT NOT NULL, target TEXT NOT NULL, UNIQUE (name, target));
 CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE run (seq INTEGER PRIMARY KEY AUTOINCREMENT, series INTEGER NOT NULL, run_id TEXT NOT NULL UNIQUE,
@@ -240,6 +242,7 @@ class History:
                 ),
             ).lastrowid
             assert seq is not None
+            db.execute("UPDATE series SET runs = runs + 1 WHERE id = ?", (series,))
             self._move_verdicts(db, series, seq, started_ms, rows, words)
             self._count(db, series, started_ms // _HOUR_MS, report, [finding_ids[key] for key in keys], words)
             seen = {f"address {who}": value for who, value in addresses.items()}
@@ -313,7 +316,7 @@ class History:
         """Every series, the one that ran last first. `now` is for tests."""
         now_ms = _milliseconds(now) if now else int(datetime.datetime.now(datetime.UTC).timestamp() * 1000)
         with self._reading() as db:
-            series = db.execute("SELECT id, checks, profile, simulated FROM series").fetchall()
+            series = db.execute("SELECT id, checks, profile, simulated, runs FROM series").fetchall()
             known = _Known(db)
             told = [
                 (last[0] if (last := _last_run(db, row[0])) else 0, _summarise(db, known, row, now_ms))
@@ -415,14 +418,14 @@ class History:
                     db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise HistoryError(f"{self.path}: {_reason(error)}") from None
+            raise _named(self.path, error) from None
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
             yield self._connection
         except sqlite3.Error as error:
-            raise HistoryError(f"{self.path}: {_reason(error)}") from None
+            raise _named(self.path, error) from None
 
     def _series(self, db: sqlite3.Connection, report: Report) -> int:
         key = series_key(report.profile, report.settings, whole=report.overall is not None, simulated=report.simulated)
@@ -611,11 +614,16 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 
 def _named(path: Path, error: sqlite3.Error) -> HistoryError:
-    return HistoryError(f"{path}: {_reason(error)}")
+    return HistoryError(f"{path}: {_reason(path, error)}")
 
 
-def _reason(error: sqlite3.Error) -> str:
-    return str(error) or type(error).__name__
+def _reason(path: Path, error: sqlite3.Error) -> str:
+    """What SQLite says; where the disk is full it may call that an I/O error."""
+    said = str(error) or type(error).__name__
+    with suppress(OSError):
+        if "full" not in said and shutil.disk_usage(path.parent).free < _SPACE_OF_A_RUN:
+            return f"{said}: the disk is full"
+    return said
 
 
 def _finding_ids(db: sqlite3.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -638,8 +646,11 @@ def _resolved(report: Report) -> dict[str, str]:
 
 
 def _prune(db: sqlite3.Connection, series: int, before_ms: int, failures_before_ms: int) -> None:
-    db.execute("DELETE FROM run WHERE failed = 0 AND started_ms < ?", (before_ms,))
-    db.execute("DELETE FROM run WHERE failed = 1 AND started_ms < ?", (failures_before_ms,))
+    for failed, oldest_ms in ((0, before_ms), (1, failures_before_ms)):
+        old = "FROM run WHERE failed = ? AND started_ms < ?"
+        for one, count in db.execute(f"SELECT series, count(*) {old} GROUP BY series", (failed, oldest_ms)).fetchall():
+            db.execute("UPDATE series SET runs = runs - ? WHERE id = ?", (count, one))
+        db.execute(f"DELETE {old}", (failed, oldest_ms))
     # What is told of whole hours is small, and tells of failures: it stays as long as they do.
     for table in ("hourly", "trend", "ping"):
         db.execute(f"DELETE FROM {table} WHERE series = ? AND hour < ?", (series, failures_before_ms // _HOUR_MS))
@@ -656,10 +667,9 @@ def _last_run(db: sqlite3.Connection, series: int) -> Any:
 
 
 def _summarise(db: sqlite3.Connection, known: _Known, row: Sequence[Any], now_ms: int) -> SeriesHistory:
-    series, checks, profile, simulated = row
+    series, checks, profile, simulated, runs = row
     first = db.execute("SELECT started_ms FROM run WHERE series = ? ORDER BY seq LIMIT 1", (series,)).fetchone()
     last = _last_run(db, series)
-    runs: int = db.execute("SELECT count(*) FROM run WHERE series = ?", (series,)).fetchone()[0]
     spans: dict[str, list[Span]] = {}
     changes = 0
     for (what,) in db.execute("SELECT DISTINCT what FROM span WHERE series = ?", (series,)).fetchall():

@@ -124,9 +124,9 @@ def _checked_deadline_s(options: list[str]) -> float:
     from vsipcheck.cli.run import profile_for
     from vsipcheck.cli.settings import settings_for
 
-    action = parse(["all", "--cron", *options])
+    action = None if {"-h", "--help"} & set(options) else parse(["all", "--cron", *options])
     request = next(iter(getattr(action, "args", ())), None)
-    if not isinstance(request, Request):  # --help
+    if not isinstance(request, Request):
         raise UsageError("timer: expected options of `vsipcheck all` after --")
     return settings_for(request, profile_for(request)).deadline_s
 
