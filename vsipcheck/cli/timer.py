@@ -128,7 +128,7 @@ def _checked_deadline_s(options: list[str]) -> float:
     request = next(iter(getattr(action, "args", ())), None)
     if not isinstance(request, Request):
         raise UsageError("timer: expected options of `vsipcheck all` after --")
-    return settings_for(request, profile_for(request)).deadline_s
+    return request.splay + settings_for(request, profile_for(request)).deadline_s
 
 
 def _program() -> list[str]:
