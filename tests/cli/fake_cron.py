@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import json
 import os
+import random
 import signal
 import sqlite3
 import sys
@@ -143,5 +144,5 @@ if __name__ == "__main__":
             return await wait_for(*values)
 
         asyncio.wait_for = told_waiting  # type: ignore[assignment]
-        recording.random.uniform = lambda low, high: high  # type: ignore[assignment]
+        random.uniform = lambda low, high: high  # type: ignore[assignment]
     sys.exit(app.main(sys.argv[3:]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 from contextlib import suppress
@@ -98,7 +97,11 @@ class Recording:
     @property
     def delay_s(self) -> float:
         """How long to wait before the run: drawn anew each time, so that many hosts do not ask at once."""
-        return random.uniform(0.0, self._request.splay) if self._request.splay else 0.0
+        if not self._request.splay:
+            return 0.0
+        import random
+
+        return random.uniform(0.0, self._request.splay)
 
     def past(self, profile: Profile, settings: Settings, *, whole: bool) -> list[PastRun]:
         """The earlier runs that the judges may see; none where there is no history to read."""
