@@ -332,6 +332,14 @@ def test_a_newer_file_is_set_aside(file: Path) -> None:
     assert (count(aside), count(file)) == (1, 0)
 
 
+def test_a_file_that_another_run_has_just_replaced_is_not_set_aside(file: Path) -> None:
+    keep(file, run_at(0))
+    with History(file) as history:
+        assert history._rename((0, 0)) == "another run says"
+        assert history._rename(None) == "another run says"
+    assert count(file) == 1
+
+
 def test_another_programs_database_is_left_alone(file: Path) -> None:
     file.parent.mkdir()
     connection = sqlite3.connect(file)

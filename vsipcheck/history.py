@@ -176,12 +176,13 @@ class History:
         self.path = Path(path)
         self.read_only = read_only
         self.set_aside: str | None = None
+        seen = _identity(self.path)
         try:
             self._connection = self._open()
         except _UnusableError as unusable:
             if read_only or unusable.foreign:
                 raise HistoryError(f"{self.path}: {unusable}") from None
-            self.set_aside = f"{self.path} {unusable}; set aside as {self._rename()}, and a new one begun"
+            self.set_aside = f"{self.path} {unusable}; set aside as {self._rename(seen)}, and a new one begun"
             try:
                 self._connection = self._open()
             except _UnusableError as again:
@@ -393,7 +394,9 @@ class History:
             raise
         return connection
 
-    def _rename(self) -> str:
+    def _rename(self, seen: tuple[int, int] | None) -> str:
+        if _identity(self.path) != seen:
+            return "another run says"  # it has found the same, and begun the new file already
         moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         aside = self.path.with_name(f"{self.path.name}.{moment}")
         try:
@@ -522,6 +525,14 @@ def series_key(profile: Profile, settings: Settings, *, whole: bool, simulated: 
         },
         order="deterministic",
     ).decode()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file the path names now."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 class _UnusableError(Exception):
