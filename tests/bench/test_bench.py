@@ -101,7 +101,7 @@ def test_measurements_take_turns_and_the_first_turn_is_dropped() -> None:
 
 def test_a_part_that_there_is_not_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench_command.main(["startup", "nonsense"]) == 2
-    assert capsys.readouterr().err == "usage: python -m bench [startup|all|blackhole|sweep]...\n"
+    assert capsys.readouterr().err == "usage: python -m bench [startup|all|blackhole|sweep|history]...\n"
 
 
 def test_a_missing_command_is_bad_usage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
