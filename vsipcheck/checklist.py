@@ -257,12 +257,17 @@ def actions_of(findings: Sequence[Finding]) -> tuple[Action, ...]:
                 continue
             party = finding.fault_domain or FaultDomain.UNDETERMINED
             grouped.setdefault((party, pattern_of(finding.remedy, finding.target)), []).append(finding)
-    order = sorted(grouped, key=lambda key: _PARTIES.index(key[0]) if key[0] in _PARTIES else len(_PARTIES))
+    told: dict[tuple[FaultDomain, str], list[Finding]] = {}
+    for (party, pattern), members in grouped.items():
+        # A finding over all targets repeats the word of the one that decided it.
+        what = fill_pattern(pattern, [finding.target for finding in members])
+        told.setdefault((party, what), []).extend(members)
+    order = sorted(told, key=lambda key: _PARTIES.index(key[0]) if key[0] in _PARTIES else len(_PARTIES))
     return tuple(
         Action(
             party=party,
-            what=fill_pattern(pattern, [finding.target for finding in grouped[party, pattern]]),
-            because=tuple(Key(id=finding.id, target=finding.target) for finding in grouped[party, pattern]),
+            what=what,
+            because=tuple(Key(id=finding.id, target=finding.target) for finding in told[party, what]),
         )
-        for party, pattern in order
+        for party, what in order
     )
