@@ -29,9 +29,9 @@ REFERENCE_RESOLVERS = ("8.8.8.8", "1.1.1.1", "9.9.9.9")
 STUN = {
     "stun.l.google.com": ("74.125.250.129", 19302),
     "stun.cloudflare.com": ("162.159.207.0", 3478),
-    "stun.nextcloud.com": ("159.69.191.124", 3478),
+    "stun.sipgate.net": ("217.10.68.152", 10000),
 }
-STUN_PAIR = ("159.69.191.124", "159.69.191.125")
+STUN_PAIR = ("217.10.68.152", "217.10.68.153")
 """With `stun_pair`, the last of these servers has two addresses and two ports (RFC 5780)."""
 SECOND_PUBLIC = "49.36.10.8"
 """Where web traffic comes from with `second_uplink`."""
