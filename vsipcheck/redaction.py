@@ -252,9 +252,7 @@ class Redactor:
         if block.address_class in _HIDDEN_CLASSES:
             within = ipaddress.ip_network(block.prefix)
             # All link-local addresses are in this one, and no host would take another for one. RFC 4291 §2.5.6.
-            if within == _LINK_LOCAL and address in _LINK_LOCAL_USED:
-                within = _LINK_LOCAL_USED
-            return self._permuted(address, within)
+            return self._permuted(address, within, _LINK_LOCAL_USED if within == _LINK_LOCAL else None)
         if isinstance(address, ipaddress.IPv6Address):
             value = int(address)
             shift = (
@@ -269,8 +267,9 @@ class Redactor:
                 return ipaddress.IPv6Address(value & ~(0xFFFFFFFF << shift) | int(self._hidden(inner)) << shift)
         return address
 
-    def _permuted(self, address: _Address, within: _Network) -> _Address:
-        """Another address of `within`: a bijection that keeps the length of the prefix that any two have in common.
+    def _permuted(self, address: _Address, within: _Network, onto_itself: _Network | None = None) -> _Address:
+        """Another address of `within`: a bijection that keeps the length of the prefix that any two have in common, and
+        maps the network `onto_itself` onto itself.
 
         Each bit is turned or not by what stands before it. Fan, Xu, Ammar, Moon: Prefix-preserving IP address
         anonymization, 2004.
@@ -279,6 +278,12 @@ class Redactor:
         value = int(address)
         for bit in range(within.prefixlen, width):
             before = int(address) >> (width - bit)
+            if (
+                onto_itself is not None
+                and bit < onto_itself.prefixlen
+                and before == int(onto_itself.network_address) >> (width - bit)
+            ):
+                continue
             if self._mac("bit", f"{within} {bit} {before}")[0] & 1:
                 value ^= 1 << (width - bit - 1)
         return type(address)(value)
