@@ -1,6 +1,7 @@
 """`python -m bench [PART...]`, from the `tests` directory: prints tables, judges nothing.
 
-Parts: `startup`; `all` (`vsipcheck all` against other tools); `blackhole`; `sweep`; `history`. Without one: all.
+Parts: `startup`; `all` (`vsipcheck all` against other tools); `blackhole`; `sweep`; `path`; `history`. Without one,
+each of them.
 Exit 0 when it ran, whatever it found; 2 for a part that there is not.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 from lab.laboratory import command_under_test
 
-from bench import blackhole, history, startup, sweep, tools
+from bench import blackhole, history, path, startup, sweep, tools
 from bench.figures import Row, summary, table
 
 PARTS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
@@ -20,6 +21,7 @@ PARTS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "all": (tools.TITLE, tools.measure),
     "blackhole": (blackhole.TITLE, blackhole.measure),
     "sweep": (sweep.TITLE, sweep.measure),
+    "path": (path.TITLE, path.measure),
     "history": (history.TITLE, history.measure),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench import __main__ as bench_command
-from bench import blackhole, startup, sweep, tools
+from bench import blackhole, path, startup, sweep, tools
 from bench.figures import Figure, Row, Sample, Skipped, number, summary, table
 
 REPORT: dict[str, Any] = {
@@ -101,7 +101,7 @@ def test_measurements_take_turns_and_the_first_turn_is_dropped() -> None:
 
 def test_a_part_that_there_is_not_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench_command.main(["startup", "nonsense"]) == 2
-    assert capsys.readouterr().err == "usage: python -m bench [startup|all|blackhole|sweep|history]...\n"
+    assert capsys.readouterr().err == "usage: python -m bench [startup|all|blackhole|sweep|path|history]...\n"
 
 
 def test_a_missing_command_is_bad_usage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,3 +114,10 @@ def test_a_missing_command_is_bad_usage(capsys: pytest.CaptureFixture[str], monk
 def test_without_a_lab_a_part_says_why(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part, "obstacle", lambda: "no namespaces here")
     assert [row.why for row in part.measure()] == ["no namespaces here"]
+
+
+def test_the_routers_of_other_tools_are_read_from_their_tables() -> None:
+    traceroute = "traceroute to 182.76.143.61 (182.76.143.61), 30 hops max\n 1  192.168.10.1  0.05 ms\n 2  * * *\n"
+    mtr = "HOST: x   Loss%\n  1.|-- 192.168.10.1  0.0%\n  2.|-- ???  100.0\n  3.|-- 182.76.143.61  0.0%\n"
+    assert path.routers(traceroute, "182.76.143.61") == ["192.168.10.1"]
+    assert path.routers(mtr, "182.76.143.61") == ["192.168.10.1"]
