@@ -833,6 +833,10 @@ def cut(answer: bytes) -> bytes:
     return answer[:-20]
 
 
+def without(answer: bytes, name: bytes) -> bytes:
+    return b"".join(line for line in answer.splitlines(keepends=True) if not line.startswith(name + b":"))
+
+
 OPTIONS_ROWS: list[tuple[str, list[Exchange], Status, str, FaultDomain | None]] = [
     ("answered", [exchange(), exchange()], PASS, "answered", None),
     ("slow", [exchange(rtt_ms=1500.0)] * 3, WARN, "slow", OPEN),
@@ -870,6 +874,20 @@ OPTIONS_ROWS: list[tuple[str, list[Exchange], Status, str, FaultDomain | None]] 
         FAIL,
         "altered",
         NETWORK,
+    ),
+    (
+        "no Via at all",
+        [exchange(failure=Failure.MISMATCH, change=lambda m: without(m, b"Via"))],
+        FAIL,
+        "altered",
+        OPEN,
+    ),
+    (
+        "no Content-Length on a stream",
+        [exchange(change=lambda m: without(m, b"Content-Length"))],
+        WARN,
+        "odd_answer",
+        OPEN,
     ),
     (
         "altered branch",

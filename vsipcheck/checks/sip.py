@@ -994,8 +994,9 @@ def _altered(exchange: Exchange, request: SipRequest, final: SipResponse) -> _An
         for name in names
         if name in altered
     )
-    # Addresses are what a SIP ALG rewrites; who would change a branch or a Call-ID cannot be told from here.
-    by_alg = "sent_by" in altered
+    # Addresses are what a SIP ALG rewrites. Who would change a branch or a Call-ID cannot be told from here, nor who
+    # left out a Via or garbled it: that is no address written over ours.
+    by_alg = "sent_by" in altered and altered["sent_by"].received is not None
     return _Answered(
         exchange,
         Status.FAIL,
@@ -1108,8 +1109,9 @@ def _read_answer(
             parts.append(f"{header}: {sanitise(value, max_length=80)}.")
     status, reason = row.status, row.reason or f"status_{response.status}"
     blame = _blame_code(response.status, exchange, facts, profile, settings)
-    if response.errors or _is_odd(response.reason):
-        rules = ", ".join(dict.fromkeys(deviation.code for deviation in response.errors[:3]))
+    broken = _broken_rules(exchange, response)
+    if broken or _is_odd(response.reason):
+        rules = ", ".join(broken[:3])
         parts.append(f"The answer breaks rules of SIP: {rules}." if rules else "Its reason phrase is no plain text.")
         if status is Status.PASS:
             status, reason = Status.WARN, "odd_answer"
@@ -1126,6 +1128,16 @@ def _read_answer(
         None if status is Status.PASS else blame,
         response,
     )
+
+
+def _broken_rules(exchange: Exchange, response: SipResponse) -> list[str]:
+    """The codes of the rules that an answer breaks, each once."""
+    broken = list(dict.fromkeys(deviation.code for deviation in response.errors))
+    # RFC 3261 §20.14: on a stream nothing else tells where a message ends. Recorded text is read without the stream.
+    cut_by_recording = any(message.truncated for message in exchange.messages if not message.sent)
+    if exchange.transport != "udp" and response.header("Content-Length") is None and not cut_by_recording:
+        broken.append("content_length_missing")
+    return broken
 
 
 def _is_odd(reason: str) -> bool:
