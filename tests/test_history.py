@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import signal
@@ -13,24 +14,30 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from history_reports import TARGET, moment, run_at
+from history_reports import START, TARGET, moment, run_at
 
+from vsipcheck.cli.app import main
 from vsipcheck.history import (
     FLAPPING_CHANGES,
     FLAPPING_RUNS,
+    KNOWN_ANSWER_MS,
+    SHIFT_RATIO,
+    SHIFT_RUNS,
     TRUNK,
     FindingHistory,
     History,
     HistoryError,
+    NameHistory,
     default_path,
     is_good,
     series_key,
     state_of,
 )
-from vsipcheck.model import Report, Status
+from vsipcheck.model import Lookup, Measure, Report, Status
 
 HOME = "49.36.10.7"
 HOUR_MS = 3_600_000
+START_MS = int(START.timestamp() * 1000)
 P, W, F, U = Status.PASS, Status.WARN, Status.FAIL, Status.UNKNOWN
 
 
@@ -164,13 +171,219 @@ def test_when_the_public_address_changed(file: Path) -> None:
     assert series.address_changes == 2
 
 
-def test_names_drift(file: Path) -> None:
-    for hours, resolved in enumerate((("192.0.2.2", "192.0.2.1"), ("192.0.2.1", "192.0.2.2"), ("192.0.2.3",))):
-        keep(file, run_at(hours, resolved=resolved))
+NAME = "pstn.in2.exotel.com"
+A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+
+
+def name_history(file: Path, hours: float = 0) -> NameHistory:
     with History(file, read_only=True) as history:
-        (series,) = history.summary(now=moment(3))
-    spans = [(span.value, span.runs) for span in series.names["pstn.in2.exotel.com"]]
-    assert spans == [("192.0.2.1, 192.0.2.2", 2), ("192.0.2.3", 1)]
+        (series,) = history.summary(now=moment(hours))
+    return series.names[NAME]
+
+
+def resolve(file: Path, *answers: tuple[float, tuple[str, ...]]) -> NameHistory:
+    for hours, resolved in answers:
+        keep(file, run_at(hours, resolved=resolved))
+    return name_history(file)
+
+
+def test_names_drift(file: Path) -> None:
+    told = resolve(file, (0, (B, A)), (1, (A, B)), (2, ()), (3, (C,)), (4, (C,)))
+    assert (told.now, told.since, told.runs, told.rotation) == (C, moment(3), 2, ())
+    # A turned round-robin is no change, nor is a look-up that failed.
+    (drift,) = told.drifts
+    assert (drift.before, drift.after) == (f"{A}, {B}", C)
+    assert (drift.before_last_at, drift.after_first_at) == (moment(1), moment(3))
+
+
+def test_an_address_of_the_other_family_is_no_drift(file: Path) -> None:
+    keep(file, run_at(0, resolved=(A,)))
+    report = run_at(1, resolved=(A,))
+    dns = report.evidence["dns"]
+    sixth = Lookup(id="dns.9", name=NAME, record_type="AAAA", purpose="trunk", server=None, addresses=("2001:db8::1",))
+    other = Lookup(id="dns.10", name=NAME, record_type="A", purpose="trunk", server="192.0.2.53", addresses=(C,))
+    evidence = {"dns": msgspec.structs.replace(dns, facts=(*dns.facts, sixth, other))}
+    keep(file, msgspec.structs.replace(report, evidence=evidence))
+    told = name_history(file)
+    assert (told.now, told.runs, told.drifts) == (A, 2, ())
+
+
+def test_a_rotation_is_told_as_one(file: Path) -> None:
+    turns = [(float(hours), ((A,), (B,), (C,))[hours % 3]) for hours in range(9)]
+    told = resolve(file, *turns)
+    assert (told.rotation, told.drifts) == ((A, B, C), ())
+    assert count(file, "drift") == 2  # when each of the other two was seen first
+    told = resolve(file, (10, ("192.0.2.9",)), (11, ("192.0.2.9",)))
+    assert (told.now, told.rotation) == ("192.0.2.9", ())
+    assert [(drift.before, drift.after) for drift in told.drifts] == [(C, "192.0.2.9")]
+
+
+def test_a_change_that_was_taken_back_is_no_rotation(file: Path) -> None:
+    told = resolve(file, (0, (A,)), (1, (B,)), (2, (A,)))
+    assert (told.now, told.since, told.runs, told.rotation) == (A, moment(2), 2, ())
+    assert [(drift.before, drift.after) for drift in told.drifts] == [(A, B)]
+
+
+@pytest.mark.parametrize(("days", "drifts"), [(7, 1), (7.1, 2)])
+def test_a_set_that_was_away_for_long_drifts_again(file: Path, days: float, drifts: int) -> None:
+    assert KNOWN_ANSWER_MS == 7 * 24 * HOUR_MS
+    assert len(resolve(file, (0, (A,)), (1, (B,)), (days * 24, (A,))).drifts) == drifts
+
+
+def test_a_name_with_ever_new_answers_stays_small(file: Path) -> None:
+    for number in range(80):
+        keep(file, run_at(number, resolved=(f"192.0.2.{number}",)))
+    assert (count(file, "answer"), count(file, "drift")) == (64, 64)
+    told = name_history(file)
+    assert told.now == "192.0.2.79"
+    assert [drift.after for drift in told.drifts] == [f"192.0.2.{number}" for number in range(70, 80)]
+
+
+def as_version_1(file: Path) -> None:
+    """The file as the first version left it: what a name resolved to was a span."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("DROP TABLE answer")
+    connection.execute("DROP TABLE drift")
+    for number, text in enumerate((f"name {NAME}", A, B), start=9001):
+        connection.execute("INSERT OR IGNORE INTO word VALUES (?, ?)", (number, text))
+    words = dict(connection.execute("SELECT text, id FROM word").fetchall())
+    for seq, value, first, last, runs in ((1, A, 0, 2, 3), (4, B, 3, 4, 2)):
+        start = START_MS + first * HOUR_MS, START_MS + last * HOUR_MS
+        connection.execute(
+            "INSERT INTO span VALUES (1, ?, ?, ?, 'x', ?, 'y', ?, ?)",
+            (words[f"name {NAME}"], seq, words[value], start[0], start[1], runs),
+        )
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_file_of_the_first_version_is_read_and_taken_over(file: Path, written: bool) -> None:
+    for hours in range(5):
+        keep(file, run_at(hours, resolved=(B,)))
+    as_version_1(file)
+    before = file.read_bytes()
+    if written:
+        with History(file) as history:
+            assert history.set_aside is None
+            history.record(run_at(5, resolved=(B,)), {TRUNK: HOME})
+    told = name_history(file)
+    assert (told.now, told.since, told.runs) == (B, moment(3), 3 if written else 2)
+    (drift,) = told.drifts
+    assert (drift.before, drift.after, drift.before_last_at, drift.after_first_at) == (A, B, moment(2), moment(3))
+    with History(file, read_only=True) as history:
+        (series,) = history.summary(now=moment(6))
+    assert series.runs == (6 if written else 5)
+    assert [(span.value, span.runs) for span in series.addresses[TRUNK]] == [(HOME, series.runs)]
+    connection = sqlite3.connect(file)
+    assert connection.execute("PRAGMA user_version").fetchone() == (2 if written else 1,)
+    connection.close()
+    if written:
+        assert count(file, "answer") == 2
+    else:
+        assert file.read_bytes() == before
+    assert [one.name for one in file.parent.iterdir() if one.name.endswith("Z")] == []
+
+
+# --- trends
+
+
+def with_loss(report: Report, loss: float) -> Report:
+    options = report.findings[0]
+    measures = (*options.measures, Measure(name="loss_ratio", value=loss, unit="ratio"))
+    return msgspec.structs.replace(
+        report, findings=(msgspec.structs.replace(options, measures=measures), *report.findings[1:])
+    )
+
+
+@pytest.mark.parametrize(
+    ("before_ms", "now_ms", "ratio"),
+    [
+        (25.0, 42.0, 1.68),
+        (42.0, 25.0, 25 / 42),
+        (30.0, 45.0, 1.5),
+        (30.0, 44.0, None),
+        (2.0, 4.0, None),  # twice, and still nothing
+    ],
+)
+def test_an_rtt_that_is_not_what_it_was(file: Path, before_ms: float, now_ms: float, ratio: float | None) -> None:
+    assert (SHIFT_RUNS, SHIFT_RATIO) == (12, 1.5)
+    for number in range(12):
+        keep(file, run_at(number, rtt_ms=before_ms))
+        keep(file, run_at(100 + number, rtt_ms=now_ms))
+    shifts = options_history(file, 112).shifts
+    if ratio is None:
+        assert shifts == ()
+        return
+    (shift,) = shifts
+    assert (shift.measure, shift.unit, shift.value, shift.before) == ("rtt_median_ms", "ms", now_ms, before_ms)
+    assert shift.ratio == pytest.approx(ratio)
+    assert (shift.runs, shift.runs_before) == (12, 12)
+
+
+@pytest.mark.parametrize(("before", "now"), [(11, 12), (12, 11)])
+def test_a_few_runs_are_no_trend(file: Path, before: int, now: int) -> None:
+    for number in range(before):
+        keep(file, run_at(number, rtt_ms=20.0))
+    for number in range(now):
+        keep(file, run_at(100 + number, rtt_ms=80.0))
+    assert options_history(file, 112).shifts == ()
+
+
+def test_one_slow_hour_is_no_trend(file: Path) -> None:
+    for number in range(12):
+        keep(file, run_at(number, rtt_ms=20.0))
+        keep(file, run_at(100 + number, rtt_ms=3000.0 if number == 5 else 20.0))
+    assert options_history(file, 112).shifts == ()
+
+
+def test_a_trend_looks_back_eight_days(file: Path) -> None:
+    for number in range(12):
+        keep(file, run_at(number, rtt_ms=20.0))
+        keep(file, run_at(200 + number, rtt_ms=80.0))
+    assert options_history(file, 24 * 8 + 19).shifts == ()
+    for number in range(12):
+        keep(file, run_at(24 * 7 + number, rtt_ms=20.0))
+    assert [shift.ratio for shift in options_history(file, 211).shifts] == [4.0]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [(0.0, 0.25, (0.125, 0.0, None)), (0.25, 0.0, (0.0, 0.125, 0.0)), (0.0, 0.0, None), (0.004, 0.012, None)],
+)
+def test_a_loss_that_is_not_what_it_was(
+    file: Path, before: float, now: float, told: tuple[float, float, float | None] | None
+) -> None:
+    for number in range(12):
+        keep(file, with_loss(run_at(number), before * (number % 2)))
+        keep(file, with_loss(run_at(100 + number), now * (number % 2)))
+    shifts = [(one.measure, one.value, one.before, one.ratio) for one in options_history(file, 112).shifts]
+    assert shifts == ([("loss_ratio", *told)] if told else [])
+
+
+def test_it_is_shown(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command looks at the clock: the runs are of these days."""
+    now = datetime.datetime.now(datetime.UTC) - START
+    hours = now // datetime.timedelta(hours=1)
+    for number in range(12):
+        keep(file, with_loss(run_at(hours - 60 + number, rtt_ms=25.0, resolved=(A,)), 0.0))
+    for number in range(12):
+        keep(file, with_loss(run_at(hours - 12 + number, rtt_ms=42.0, resolved=(B,)), 0.5))
+    assert main(["history", "--state", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert f"  {NAME}: {B} since " in told
+    assert f"      changed from {A} to {B}, between {moment(hours - 49)} and {moment(hours - 12)}\n" in told
+    of = f"of sip.options {TARGET}"
+    runs = "12 and 12 runs"
+    assert f"  rtt_median {of}: 42 ms over the last 24 h, 25 ms over the 7 days before (1.7 ×; {runs})\n" in told
+    assert f"  loss {of}: 50 % over the last 24 h, 0 % over the 7 days before ({runs})\n" in told
+    for number in range(4):
+        keep(file, run_at(hours + number / 100, resolved=((A,), (B,))[number % 2]))
+    assert main(["history", "--state", str(file), "--json"]) == 0
+    (series,) = msgspec.json.decode(capsys.readouterr().out)["series"]
+    assert series["names"][NAME]["rotation"] == [A, B]
+    assert main(["history", "--state", str(file)]) == 0
+    assert f"    {NAME}: rotates between 2 sets: {A} | {B}\n" in capsys.readouterr().out
 
 
 def test_the_judges_get_each_address_with_its_first_and_last_run(file: Path) -> None:

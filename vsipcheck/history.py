@@ -2,8 +2,8 @@
 
 A run is one transaction. Beside its own row (verdicts and measures packed in one blob) it moves a few rows that make
 reading quick however many runs there are: `latest` and `change` hold when a verdict changed, `span` how long an address
-or a name's answer stayed the same, `hourly` and `trend` the counts and figures of an hour. Nothing that `history` shows
-walks through the runs, but for the last twenty.
+stayed the same, `answer` and `drift` what the names resolved to and when that became something else, `hourly` and
+`trend` the counts and figures of an hour. Nothing that `history` shows walks through the runs, but for the last twenty.
 
 Runs are ordered by their number, never by the clock, which may step back. Runs belong to a series: the same checks of
 the same profile from the same source. Only runs of one series are compared.
@@ -15,6 +15,8 @@ import datetime
 import os
 import shutil
 import sqlite3
+import statistics
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +26,7 @@ import msgspec
 
 from vsipcheck.model import Lookup, PastRun, Profile, Report, Settings, Status
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x76736970  # "vsip", in the file's header: https://www.sqlite.org/fileformat.html#application_id
 BUSY_TIMEOUT_S = 10.0
 # Ours. Failures are what one looks for later.
@@ -34,6 +36,14 @@ FLAPPING_CHANGES = 4
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 WINDOWS = {"24h": 24, "7d": 7 * 24, "30d": 30 * 24}  # in hours
+# Ours. Many names answer with a few sets of addresses in turn: one that was seen so lately is no drift when it returns.
+KNOWN_ANSWER_MS = 7 * _DAY_MS
+_MAX_ANSWERS = 64  # sets of one name, and drifts of it, that are kept: the newest
+# Ours. Fewer runs, a smaller ratio or a smaller difference is how networks are from day to day.
+SHIFT_HOURS, SHIFT_HOURS_BEFORE = 24, 7 * 24
+SHIFT_RUNS = 12  # on either side
+SHIFT_RATIO = 1.5
+SHIFT_LEAST = {"rtt_median_ms": 5.0, "loss_ratio": 0.01}  # in the measure's own unit; no others are compared
 # Of an address that comes and goes, the judge needs no more than these.
 _MAX_SPANS = 20
 _LISTED = 10
@@ -68,6 +78,15 @@ CREATE TABLE told (series INTEGER, listener TEXT, state INTEGER NOT NULL, PRIMAR
 CREATE TABLE ping (series INTEGER, hour INTEGER, sent INTEGER NOT NULL, failed INTEGER NOT NULL, last_failure TEXT,
     PRIMARY KEY (series, hour)) WITHOUT ROWID;
 """
+# Since version 2. The answer with the highest `last_seq` is the one that holds; `since_ms` is when it last began to.
+_ANSWERS = """
+CREATE {temporary} TABLE answer (series INTEGER, name INTEGER, value INTEGER, first_ms INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, last_seq INTEGER NOT NULL, runs INTEGER NOT NULL,
+    returned_ms INTEGER, PRIMARY KEY (series, name, value)) WITHOUT ROWID;
+CREATE {temporary} TABLE drift (series INTEGER, name INTEGER, seq INTEGER, before INTEGER NOT NULL,
+    before_ms INTEGER NOT NULL, after INTEGER NOT NULL, after_ms INTEGER NOT NULL,
+    PRIMARY KEY (series, name, seq)) WITHOUT ROWID;
+"""
 
 
 class HistoryError(Exception):
@@ -84,12 +103,46 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """An address, or what a name resolved to, that stayed the same over `runs` runs in a row."""
+    """An address that stayed the same over `runs` runs in a row."""
 
     value: str
     first_at: str
     last_at: str
     runs: int
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """A name began to resolve to a set of addresses that it had not resolved to lately."""
+
+    before: str
+    after: str
+    before_last_at: str  # the last run that saw the one,
+    after_first_at: str  # and the first that saw the other
+
+
+class NameHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """What a signalling name resolved to over time, by the system's own resolution (A): sets of addresses, sorted."""
+
+    now: str
+    since: str
+    runs: int  # that saw the set of now, in a row or not
+    rotation: tuple[str, ...]  # the sets that it goes through in turn; empty where it does not
+    drifts: tuple[Drift, ...]  # the newest last
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True):
+    """A measure is clearly not what it was: the last 24 hours against the 7 days before them.
+
+    An RTT is the median of the hours' means, a loss the mean of all runs. `ratio` is None where there was none before.
+    """
+
+    measure: str
+    unit: str
+    value: float
+    before: float
+    ratio: float | None
+    runs: int
+    runs_before: int
 
 
 class FindingHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +159,7 @@ class FindingHistory(msgspec.Struct, frozen=True, kw_only=True):
     uptime: dict[str, float | None]
     unknown_runs: dict[str, int]
     trends: dict[str, tuple[float | None, ...]]  # measure -> mean of each hour, 24 of them, the last one is now
+    shifts: tuple[Shift, ...]
 
 
 class SeriesHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +178,7 @@ class SeriesHistory(msgspec.Struct, frozen=True, kw_only=True):
     last_ping_failure: str | None
     addresses: dict[str, tuple[Span, ...]]  # by who saw it, the newest last
     address_changes: int
-    names: dict[str, tuple[Span, ...]]  # what each name resolved to, the newest last
+    names: dict[str, NameHistory]
     findings: tuple[FindingHistory, ...]
 
 
@@ -246,10 +300,10 @@ class History:
             db.execute("UPDATE series SET runs = runs + 1 WHERE id = ?", (series,))
             self._move_verdicts(db, series, seq, started_ms, rows, words)
             self._count(db, series, started_ms // _HOUR_MS, report, [finding_ids[key] for key in keys], words)
-            seen = {f"address {who}": value for who, value in addresses.items()}
-            seen |= {f"name {name}": value for name, value in _resolved(report).items()}
-            for what, value in seen.items():
-                self._extend(db, series, seq, started_ms, report.run_id, words.id(what), words.id(value))
+            for who, value in addresses.items():
+                self._extend(db, series, seq, started_ms, report.run_id, words.id(f"address {who}"), words.id(value))
+            for name, value in _resolved(report).items():
+                _answer(db, series, seq, (started_ms, started_ms), words.id(name), words.id(value), 1)
             # One run with a clock far ahead must not take all others for old: age is counted from the run before it.
             now_ms = started_ms if previous is None else min(started_ms, previous[0])
             _prune(db, series, now_ms - keep_ms, now_ms - FAILURES_KEPT * keep_ms)
@@ -582,10 +636,16 @@ class _Known:
 def _set_up(db: sqlite3.Connection, read_only: bool) -> None:
     """Make an empty file a history, or see that it is one."""
     try:
-        application, version = (
-            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        empty = db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
+        # At one moment: another run that makes the file meanwhile must not look like another program.
+        db.execute("BEGIN")
+        try:
+            application, version = (
+                db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+            )
+            empty = db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
         if _is_damage(error):
             raise _UnusableError(f"is damaged ({error})") from None
@@ -599,23 +659,71 @@ def _set_up(db: sqlite3.Connection, read_only: bool) -> None:
     if read_only:
         if empty:
             raise _UnusableError("is empty", foreign=True)
+        if version < 2:  # the file stays as it is; what it lacks is made in memory
+            db.execute("PRAGMA temp_store = MEMORY")
+            _add_answers(db, temporary=True)
         return
     try:
-        # Kept in the file; where the file system can't share memory, what was set stays.
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(db)
         db.execute("PRAGMA synchronous = NORMAL")
-        if empty:
-            db.execute("BEGIN IMMEDIATE")
-            if db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None:  # nobody was quicker
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    db.execute(statement)
-                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            db.execute("COMMIT")
+        if version < SCHEMA_VERSION:
+            _bring_up_to_date(db)
     except sqlite3.DatabaseError as error:
         if _is_damage(error):
             raise _UnusableError(f"is damaged ({error})") from None
         raise
+
+
+def _use_write_ahead_log(db: sqlite3.Connection) -> None:
+    """Kept in the file; where the file system can't share memory, what was set stays."""
+    patience_ends = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for another run that does the same: both could wait for ever.
+            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > patience_ends:
+                raise
+        time.sleep(0.01)
+
+
+def _bring_up_to_date(db: sqlite3.Connection) -> None:
+    """Make the tables that an empty or an older file lacks, in one transaction."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None:
+            _execute(db, _SCHEMA)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:  # nobody was quicker
+            _add_answers(db)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _execute(db: sqlite3.Connection, script: str) -> None:
+    """Its statements within the transaction that is open; `executescript` would end it."""
+    for statement in filter(str.strip, script.split(";")):
+        db.execute(statement)
+
+
+def _add_answers(db: sqlite3.Connection, *, temporary: bool = False) -> None:
+    """Version 1 kept what names resolved to as spans, one for every time that it changed."""
+    _execute(db, _ANSWERS.format(temporary="TEMP" if temporary else ""))
+    words = _Words(db)
+    spans = db.execute(
+        "SELECT series, text, first_seq, value, first_ms, last_ms, runs, what FROM span"
+        " JOIN word ON word.id = span.what WHERE text LIKE 'name %' ORDER BY first_seq"
+    ).fetchall()
+    for series, text, seq, value, first_ms, last_ms, runs, what in spans:
+        name = what if temporary else words.id(text.removeprefix("name "))
+        _answer(db, series, seq, (first_ms, last_ms), name, value, runs)
+        if not temporary:
+            db.execute("DELETE FROM span WHERE series = ? AND what = ? AND first_seq = ?", (series, what, seq))
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
@@ -651,9 +759,49 @@ def _resolved(report: Report) -> dict[str, str]:
     addresses: dict[str, set[str]] = {}
     for recorded in report.evidence.values():
         for fact in recorded.facts:
-            if isinstance(fact, Lookup) and fact.purpose == "trunk" and fact.server is None and fact.addresses:
+            if not isinstance(fact, Lookup) or (fact.purpose, fact.record_type, fact.server) != ("trunk", "A", None):
+                continue
+            if fact.addresses:  # a look-up that failed is no change of what the name resolves to
                 addresses.setdefault(fact.name, set()).update(fact.addresses)
     return {name: ", ".join(sorted(found)) for name, found in addresses.items()}
+
+
+def _answer(
+    db: sqlite3.Connection, series: int, seq: int, seen_ms: tuple[int, int], name: int, value: int, runs: int
+) -> None:
+    """The name resolved to `value` in `runs` runs in a row, the first and the last of them at `seen_ms`."""
+    first_ms, last_ms = seen_ms
+    held = db.execute(
+        "SELECT value, last_ms FROM answer WHERE series = ? AND name = ? ORDER BY last_seq DESC LIMIT 1", (series, name)
+    ).fetchone()
+    known = db.execute(
+        "SELECT last_ms FROM answer WHERE series = ? AND name = ? AND value = ?", (series, name, value)
+    ).fetchone()
+    key = (series, name, value)
+    if held is not None and held[0] == value:
+        db.execute(
+            "UPDATE answer SET last_ms = ?, last_seq = ?, runs = runs + ? WHERE series = ? AND name = ? AND value = ?",
+            (last_ms, seq, runs, *key),
+        )
+        return
+    lately = known is not None and first_ms - known[0] <= KNOWN_ANSWER_MS
+    db.execute(
+        "INSERT INTO answer VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET"
+        " since_ms = excluded.since_ms, last_ms = excluded.last_ms, last_seq = excluded.last_seq,"
+        " runs = runs + excluded.runs, returned_ms = ?",
+        (*key, first_ms, first_ms, last_ms, seq, runs, first_ms if lately else None),
+    )
+    if held is not None and not lately:
+        db.execute(
+            "INSERT OR REPLACE INTO drift VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (series, name, seq, held[0], held[1], value, first_ms),
+        )
+    for table, number in (("answer", "last_seq"), ("drift", "seq")):
+        db.execute(
+            f"DELETE FROM {table} WHERE series = ?1 AND name = ?2 AND {number} <= (SELECT {number} FROM {table}"
+            f" WHERE series = ?1 AND name = ?2 ORDER BY {number} DESC LIMIT 1 OFFSET {_MAX_ANSWERS})",
+            (series, name),
+        )
 
 
 def _prune(db: sqlite3.Connection, series: int, before_ms: int, failures_before_ms: int) -> None:
@@ -665,7 +813,8 @@ def _prune(db: sqlite3.Connection, series: int, before_ms: int, failures_before_
     # What is told of whole hours is small, and tells of failures: it stays as long as they do.
     for table in ("hourly", "trend", "ping"):
         db.execute(f"DELETE FROM {table} WHERE series = ? AND hour < ?", (series, failures_before_ms // _HOUR_MS))
-    db.execute("DELETE FROM span WHERE series = ? AND last_ms < ?", (series, failures_before_ms))
+    for table, moment in (("span", "last_ms"), ("answer", "last_ms"), ("drift", "after_ms")):
+        db.execute(f"DELETE FROM {table} WHERE series = ? AND {moment} < ?", (series, failures_before_ms))
     db.execute(
         "DELETE FROM change WHERE series = ? AND seq < (SELECT min(seq) FROM run WHERE series = ?)", (series, series)
     )
@@ -716,13 +865,90 @@ def _summarise(db: sqlite3.Connection, known: _Known, row: Sequence[Any], now_ms
         last_ping_failure=failure[0] if failure else None,
         addresses=_under("address ", spans),
         address_changes=changes,
-        names=_under("name ", spans),
+        names=_names(db, known, series),
         findings=_finding_histories(db, known, series, now_ms),
     )
 
 
 def _under(prefix: str, spans: Mapping[str, list[Span]]) -> dict[str, tuple[Span, ...]]:
     return {what.removeprefix(prefix): tuple(told) for what, told in sorted(spans.items()) if what.startswith(prefix)}
+
+
+def _names(db: sqlite3.Connection, known: _Known, series: int) -> dict[str, NameHistory]:
+    told: dict[str, NameHistory] = {}
+    for (name,) in db.execute("SELECT DISTINCT name FROM answer WHERE series = ?", (series,)).fetchall():
+        answers = db.execute(
+            "SELECT value, since_ms, last_ms, runs, returned_ms FROM answer WHERE series = ? AND name = ?"
+            " ORDER BY last_seq DESC",
+            (series, name),
+        ).fetchall()
+        value, since_ms, now_ms, runs, _ = answers[0]
+        # Back once is a change that was taken back. A rotation is two sets or more that have returned.
+        rotation = [one for one, _, _, _, returned in answers if returned and returned >= now_ms - KNOWN_ANSWER_MS]
+        rotates = len(rotation) > 1 and value in rotation
+        drifts = db.execute(
+            "SELECT before, before_ms, after, after_ms FROM drift WHERE series = ? AND name = ? ORDER BY seq DESC",
+            (series, name),
+        ).fetchall()
+        turns = set(rotation) if len(rotation) > 1 else set()
+        shown = [drift for drift in drifts if not {drift[0], drift[2]} <= turns][:_LISTED]
+        told[known.word(name).removeprefix("name ")] = NameHistory(
+            now=known.word(value),
+            since=_moment(since_ms),
+            runs=runs,
+            rotation=tuple(sorted(known.word(one) for one in rotation)) if rotates else (),
+            drifts=tuple(
+                Drift(
+                    before=known.word(before),
+                    after=known.word(after),
+                    before_last_at=_moment(before_ms),
+                    after_first_at=_moment(after_ms),
+                )
+                for before, before_ms, after, after_ms in reversed(shown)
+            ),
+        )
+    return dict(sorted(told.items()))
+
+
+def _shifts(db: sqlite3.Connection, known: _Known, series: int, hour: int) -> dict[int, tuple[Shift, ...]]:
+    """By finding. Both windows are of whole hours; the last one is now."""
+    last, before = hour - SHIFT_HOURS, hour - SHIFT_HOURS - SHIFT_HOURS_BEFORE
+    hours: dict[tuple[int, int], tuple[list[tuple[int, float]], list[tuple[int, float]]]] = {}
+    for finding, measure, at, count, total in db.execute(
+        "SELECT finding, measure, hour, count, total FROM trend WHERE series = ? AND hour > ? AND hour <= ?",
+        (series, before, hour),
+    ):
+        sides = hours.setdefault((finding, measure), ([], []))
+        sides[0 if at > last else 1].append((count, total))
+    found: dict[int, list[Shift]] = {}
+    for (finding, measure), (now, earlier) in hours.items():
+        shift = _shift(known.word(measure), now, earlier)
+        if shift is not None:
+            found.setdefault(finding, []).append(shift)
+    return {finding: tuple(sorted(shifts, key=lambda one: one.measure)) for finding, shifts in found.items()}
+
+
+def _shift(measure: str, now: Sequence[tuple[int, float]], earlier: Sequence[tuple[int, float]]) -> Shift | None:
+    """None where the two do not differ clearly, or where there are too few runs to say so."""
+    runs, runs_before = (sum(count for count, _ in side) for side in (now, earlier))
+    if measure not in SHIFT_LEAST or min(runs, runs_before) < SHIFT_RUNS:
+        return None
+    if measure.endswith("_ms"):  # one slow hour is no trend
+        value, before = (statistics.median(total / count for count, total in side) for side in (now, earlier))
+    else:  # losses are rare: the median would be none
+        value, before = sum(total for _, total in now) / runs, sum(total for _, total in earlier) / runs_before
+    low, high = sorted((value, before))
+    if high - low < SHIFT_LEAST[measure] or high < SHIFT_RATIO * low:
+        return None
+    return Shift(
+        measure=measure,
+        unit="ms" if measure.endswith("_ms") else "ratio",
+        value=value,
+        before=before,
+        ratio=value / before if before else None,
+        runs=runs,
+        runs_before=runs_before,
+    )
 
 
 def _finding_histories(db: sqlite3.Connection, known: _Known, series: int, now_ms: int) -> tuple[FindingHistory, ...]:
@@ -754,6 +980,7 @@ def _finding_histories(db: sqlite3.Connection, known: _Known, series: int, now_m
     ):
         means = trends.setdefault(finding, {}).setdefault(known.word(measure), [None] * shown)
         means[at - hour + shown - 1] = total / count
+    shifts = _shifts(db, known, series, hour)
     rows = db.execute(
         "SELECT finding, status, reason, since_ms FROM latest WHERE series = ? ORDER BY finding", (series,)
     ).fetchall()
@@ -769,6 +996,7 @@ def _finding_histories(db: sqlite3.Connection, known: _Known, series: int, now_m
             uptime={window: _uptime(counts[window].get(finding)) for window in WINDOWS},
             unknown_runs={window: counts[window].get(finding, (0, 0, 0))[2] for window in WINDOWS},
             trends={measure: tuple(means) for measure, means in sorted(trends.get(finding, {}).items())},
+            shifts=shifts.get(finding, ()),
         )
         for finding, status, reason, since_ms in rows
     )

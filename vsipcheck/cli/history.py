@@ -20,6 +20,7 @@ from vsipcheck.history import (
     HistoryError,
     Measurement,
     SeriesHistory,
+    Shift,
     default_path,
 )
 from vsipcheck.model import ExitCode
@@ -27,6 +28,7 @@ from vsipcheck.wire.text import sanitise
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = ("started_at", "run_id", "exit_code", "id", "target", "status", "reason", "measure", "value", "unit")
+_DRIFTS = 3  # of a name that are shown; --json has more
 _BATCH = 5000  # lines of CSV at a time
 
 
@@ -83,9 +85,7 @@ def _told(series: SeriesHistory) -> Iterator[str]:
         failed = f", {series.pings_failed} failed (last: {series.last_ping_failure})" if series.pings_failed else ""
         yield f"  pings: {series.pings_sent}{failed}"
     yield from _addresses(series)
-    for name, spans in series.names.items():
-        if len(spans) > 1:
-            yield f"  {name} changed: " + "; ".join(f"{span.value} since {span.first_at}" for span in spans[-3:])
+    yield from _names(series)
     if not series.findings:
         return
     names = [f"{one.id} {one.target or ''}".strip() for one in series.findings]
@@ -96,6 +96,7 @@ def _told(series: SeriesHistory) -> Iterator[str]:
         uptimes = "".join(f"{_share(one.uptime[window]):>8}" for window in WINDOWS)
         flapping = f"  FLAPPING: {one.changes} changes in 20 runs" if one.flapping else ""
         yield f"  {name:{width}}  {one.status:8}{uptimes}  {_trend(one)}{flapping}".rstrip()
+    yield from _shifts(series)
     yield "  uptime: runs that passed or warned, of those that could be judged; - where none could"
 
 
@@ -111,6 +112,45 @@ def _addresses(series: SeriesHistory) -> Iterator[str]:
     for who, told in series.addresses.items():
         if who != TRUNK and told and told[-1].value != last.value:
             yield f"    by {who}: {told[-1].value}"
+
+
+def _names(series: SeriesHistory) -> Iterator[str]:
+    """What the names resolve to, and when that drifted; a rotation is told as one."""
+    if series.names:
+        yield "  DNS, as the system resolves:"
+    for name, told in series.names.items():
+        if told.rotation:
+            yield f"    {name}: rotates between {len(told.rotation)} sets: {' | '.join(told.rotation)}"
+        else:
+            yield f"    {name}: {told.now} since {told.since} ({told.runs} run{'s' if told.runs != 1 else ''})"
+        for drift in told.drifts[-_DRIFTS:]:
+            yield (
+                f"      changed from {drift.before} to {drift.after},"
+                f" between {drift.before_last_at} and {drift.after_first_at}"
+            )
+
+
+def _shifts(series: SeriesHistory) -> Iterator[str]:
+    for finding in series.findings:
+        for shift in finding.shifts:
+            name = shift.measure.removesuffix("_ms").removesuffix("_ratio")
+            title = f"{finding.id} {finding.target or ''}".strip()
+            yield (
+                f"  {name} of {title}: {_figure(shift.value, shift)} over the last 24 h,"
+                f" {_figure(shift.before, shift)} over the 7 days before"
+                f" ({_times(shift.ratio)}{shift.runs} and {shift.runs_before} runs)"
+            )
+
+
+def _times(ratio: float | None) -> str:
+    """Nothing where one of the two is none: that says it already."""
+    if not ratio:
+        return ""
+    return f"{ratio:.1f} ×; " if ratio >= 1 else f"{ratio:.2g} ×; "
+
+
+def _figure(value: float, shift: Shift) -> str:
+    return f"{value * 100:.3g} %" if shift.unit == "ratio" else f"{value:.3g} ms"
 
 
 def _trend(finding: FindingHistory) -> str:
