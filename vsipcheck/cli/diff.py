@@ -6,7 +6,7 @@ import msgspec
 
 from vsipcheck.cli.options import Request
 from vsipcheck.cli.output import write_stdout
-from vsipcheck.cli.show import load_report
+from vsipcheck.cli.stored import load_report
 from vsipcheck.comparison import Difference, circumstances, compare
 from vsipcheck.model import ExitCode
 from vsipcheck.wire.text import sanitise

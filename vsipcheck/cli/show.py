@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import sys
-import zipfile
-
-from vsipcheck.cli.options import Request, UsageError
+from vsipcheck.cli.options import Request
 from vsipcheck.cli.output import OutputError, complain, write_stdout
 from vsipcheck.cli.run import write_outputs
 from vsipcheck.cli.settings import outputs_for
 from vsipcheck.cli.sharing import Sharing
+from vsipcheck.cli.stored import load_report
 from vsipcheck.comparison import Difference
 from vsipcheck.model import ExitCode, Report
-from vsipcheck.reading import MAX_BYTES, ReadingError, read_report, unread_facts
-
-
-def load_report(path: str) -> Report:
-    """The report in a file, in a ticket, or on stdin (`-`). Raises UsageError with the one line that is wrong."""
-    try:
-        if path == "-":
-            if sys.stdin is None:
-                raise UsageError("-: stdin is closed")
-            document = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with open(path, "rb") as file:
-                document = file.read(MAX_BYTES + 1)
-        if document.startswith(b"PK\x03\x04"):
-            document = _from_ticket(document)
-        return read_report(document)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"{path}: {said}") from None
-    except ReadingError as error:
-        raise UsageError(f"{path}: {error}") from None
+from vsipcheck.reading import unread_facts
 
 
 def show_report(request: Request) -> int:
@@ -85,11 +62,3 @@ def _tell(stored: Report, report: Report, differences: tuple[Difference, ...], *
         complain(str(error))
         return False
     return True
-
-
-def _from_ticket(document: bytes) -> bytes:
-    try:
-        with zipfile.ZipFile(io.BytesIO(document)) as archive, archive.open("report.json") as file:
-            return file.read(MAX_BYTES + 1)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError):
-        raise ReadingError("not a report: a zip file without a readable report.json") from None
