@@ -7,7 +7,7 @@ import datetime
 import platform
 import traceback
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -42,10 +42,17 @@ def _no_progress(check: str, done: int, total: int, what: str) -> None:
     return None
 
 
+def is_whole(wanted: Iterable[str], checks: Mapping[str, Check]) -> bool:
+    """Whether `wanted` is a run of everything that needs nothing of the customer's: then the checklist is answered."""
+    from vsipcheck.checks.registry import ON_REQUEST
+
+    return set(checks) - set(ON_REQUEST) <= set(wanted)
+
+
 def with_needs(wanted: Sequence[str], checks: Mapping[str, Check]) -> list[str]:
     """`wanted` and everything that they need, in the registry's order."""
-    if set(wanted) == set(checks):  # seen without loading them
-        return list(checks)
+    if is_whole(wanted, checks):  # seen without loading them
+        return [name for name in checks if name in wanted]
     found: set[str] = set()
     todo = list(wanted)
     while todo:
@@ -123,7 +130,7 @@ async def run(
     interrupted = stop.is_set()
     asked = [name for name in names if name in settings.checks]
     findings = judge_all(evidence, profile, settings, {name: checks[name] for name in asked})
-    whole = set(asked) == set(checks)
+    whole = is_whole(asked, checks)
     ids = None if whole else [finding_id for name in asked for finding_id in checks[name].finding_ids]
     rows = build_checklist(findings, profile, ids)
     report = Report(

@@ -7,7 +7,11 @@ from importlib import import_module
 
 from vsipcheck.checks.base import Check
 
-_NAMES = ("dns", "sip", "media", "nat", "path")
+# What a run of everything measures.
+STANDING = ("dns", "sip", "media", "nat", "path")
+# What needs something of the customer's: a PBX to call, a file to read. They need no other check.
+ON_REQUEST = ("pbx", "config", "message")
+_NAMES = (*STANDING, *ON_REQUEST)
 
 
 class Registry(Mapping[str, Check]):

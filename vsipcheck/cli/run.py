@@ -51,7 +51,7 @@ def run_checks(request: Request, *checks: str, open_network: OpenNetwork | None 
         sharing = Sharing(request)
         recording = Recording(request, simulated=open_network is not None)
         # Only now: a mistake is told before the checks and their libraries are loaded.
-        settings = msgspec.structs.replace(settings, checks=checks or all_checks())
+        settings = msgspec.structs.replace(settings, checks=checks or all_checks(settings))
         if settings.sweep and not silent:
             _announce_sweep(profile, settings)
         try:
@@ -165,10 +165,12 @@ async def host_network(profile: Profile, settings: Settings) -> AsyncIterator[Ne
         yield network
 
 
-def all_checks() -> tuple[str, ...]:
-    from vsipcheck.checks.registry import CHECKS
+def all_checks(settings: Settings) -> tuple[str, ...]:
+    """Those of a run of everything, and those that were given something of the customer's to look at."""
+    from vsipcheck.checks.registry import STANDING
 
-    return tuple(CHECKS)
+    given = (("pbx", settings.pbx), ("config", settings.pbx_config), ("message", settings.message))
+    return (*STANDING, *(name for name, value in given if value))
 
 
 def _for_stdout(options: RenderOptions) -> RenderOptions:

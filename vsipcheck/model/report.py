@@ -36,6 +36,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     path_target: str | None = None  # the address or name whose way alone is walked
     lifetime: bool = False  # measure how long idle bindings and connections live
     lifetime_max_s: float = 180.0  # the longest idle time that is tried
+    pbx: str | None = None  # the customer's own PBX or SBC: "host:port", IPv6 in brackets
+    invite: str | None = None  # the number that a test call to the PBX asks for
+    caller: str = "+910000000000"  # the number that it comes from: no Indian number starts with 0
+    rtp: bool = False  # send RTP in the test call, and count what returns
+    ring_s: float = 20.0  # how long the test call may ring
+    pbx_config: tuple[str, ...] = ()  # files of the PBX's configuration
+    public_address: str | None = None  # as an earlier report measured it
+    message: str | None = None  # file of a SIP message or a trace; "-" is stdin
+    exophones: tuple[str, ...] = ()  # caller IDs that the account may use
     strict: bool = False
     allow_unknown: bool = False
 
@@ -75,6 +84,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     guide_section: str | None = None
     measures: tuple[Measure, ...] = ()
     facts: tuple[str, ...] = ()  # fact ids
+    location: str | None = None  # "FILE:LINE" of what was read
+    patch: str | None = None  # a unified diff that mends it
     offset_ms: float | None = None
     duration_ms: float | None = None
 
