@@ -11,7 +11,7 @@ _vsipcheck() {
     fi
     for ((index = 1; index < COMP_CWORD; index++)); do
         case ${COMP_WORDS[index]} in
-            --account-sid | --call-time | --confirm | --connections | --deadline | --every | --expect-ip | --format | --fqdn | --keep | --lifetime-max | --listen | --media | --min-interval | --number | --on-change | --options | --output | --ping | --ping-fail | --port | --ports | --primary | --profile | --rate | --resolver | --seed | --since | --source | --splay | --state | --ticket | --timeout | -o)
+            --account-sid | --call-time | --caller | --confirm | --connections | --deadline | --every | --exophone | --expect-ip | --format | --fqdn | --invite | --keep | --lifetime-max | --listen | --media | --min-interval | --number | --on-change | --options | --output | --pbx | --pbx-config | --ping | --ping-fail | --port | --ports | --primary | --profile | --public-ip | --rate | --report | --resolver | --ring | --seed | --since | --source | --splay | --state | --ticket | --timeout | --trace | -o)
                 [[ ${COMP_WORDS[index + 1]} == "=" ]] && ((index++))
                 ((index++))
                 continue
@@ -19,7 +19,7 @@ _vsipcheck() {
         esac
         next="$path ${COMP_WORDS[index]}"
         case ${next# } in
-            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'path' | 'exporter' | 'demo' | 'show' | 'diff' | 'history' | 'timer' | 'explain' | 'schema' | 'completion' | 'profile' | 'profile list' | 'profile show' | 'profile check')
+            'all' | 'dns' | 'sip' | 'media' | 'nat' | 'path' | 'pbx' | 'exporter' | 'demo' | 'show' | 'diff' | 'history' | 'timer' | 'explain' | 'schema' | 'completion' | 'config' | 'config lint' | 'config sample' | 'message' | 'message lint' | 'profile' | 'profile list' | 'profile show' | 'profile check')
                 path=${next# }
                 ;;
         esac
@@ -32,25 +32,26 @@ _vsipcheck() {
         --fqdn | --primary)
             words='pstn.in2.exotel.com pstn.in4.exotel.com'
             ;;
-        --account-sid | --call-time | --confirm | --connections | --deadline | --every | --expect-ip | --keep | --lifetime-max | --listen | --media | --min-interval | --number | --on-change | --options | --ping | --ping-fail | --port | --ports | --rate | --resolver | --seed | --since | --source | --splay | --timeout)
+        --account-sid | --call-time | --caller | --confirm | --connections | --deadline | --every | --exophone | --expect-ip | --invite | --keep | --lifetime-max | --listen | --media | --min-interval | --number | --on-change | --options | --pbx | --ping | --ping-fail | --port | --ports | --public-ip | --rate | --resolver | --ring | --seed | --since | --source | --splay | --timeout)
             :
+            ;;
+        --output | --pbx-config | --report | --state | --ticket | --trace | -o)
+            files=1
             ;;
         --format)
             words='terminal json nagios prometheus junit markdown html'
-            ;;
-        --output | --state | --ticket | -o)
-            files=1
             ;;
         *)
             if [[ $current == -* ]]; then
                 case $path in
                     '') words='--version --help -h' ;;
-                    'all') words='--profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --ticket --call-time --number --help -h' ;;
+                    'all') words='--profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed --sweep --rate --pbx --invite --caller --rtp --ring --pbx-config --trace --exophone -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --ticket --call-time --number --help -h' ;;
                     'dns') words='--profile --fqdn -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --help -h' ;;
                     'sip') words='--profile --fqdn --port --primary --account-sid --options --connections --size -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --ticket --call-time --number --help -h' ;;
                     'media') words='--profile --media --ports --seed --sweep --rate -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --help -h' ;;
                     'nat') words='--profile --fqdn --port --media --expect-ip --pcp-map --lifetime --lifetime-max -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --help -h' ;;
                     'path') words='--profile --fqdn --port --media -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --help -h' ;;
+                    'pbx') words='--invite --caller --rtp --ring --profile -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --ticket --call-time --number --help -h' ;;
                     'exporter') words='--listen --min-interval --profile --fqdn --port --media --primary --account-sid --expect-ip --options --connections --ports --seed -4 -6 --source --resolver --timeout --deadline --strict --allow-unknown --help -h' ;;
                     'demo') words='--list --account-sid --timeout --deadline --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --record --state --keep --cron --splay --confirm --on-change --ping --ping-fail --ticket --call-time --number --help -h' ;;
                     'show') words='--rejudge --format --json --output -o --quiet -q --verbose -v --redact --redact-public --account-sid --ticket --call-time --number --help -h' ;;
@@ -60,6 +61,11 @@ _vsipcheck() {
                     'explain') words='--help -h' ;;
                     'schema') words='--help -h' ;;
                     'completion') words='--help -h' ;;
+                    'config') words='--help -h' ;;
+                    'config lint') words='--profile --account-sid --report --expect-ip --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --help -h' ;;
+                    'config sample') words='--profile --account-sid --public-ip --report --help -h' ;;
+                    'message') words='--help -h' ;;
+                    'message lint') words='--exophone --profile --account-sid --expect-ip --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --help -h' ;;
                     'profile') words='--help -h' ;;
                     'profile list') words='--help -h' ;;
                     'profile show') words='--help -h' ;;
@@ -68,7 +74,7 @@ _vsipcheck() {
             else
                 case $path in
                     '')
-                        words='all dns sip media nat path exporter demo show diff history timer explain schema completion profile'
+                        words='all dns sip media nat path pbx exporter demo show diff history timer explain schema completion config message profile'
                         ;;
                     'exporter')
                         words='rules dashboard'
@@ -90,6 +96,21 @@ _vsipcheck() {
                         ;;
                     'completion')
                         words='bash zsh fish'
+                        ;;
+                    'config')
+                        words='lint sample'
+                        ;;
+                    'config lint')
+                        files=1
+                        ;;
+                    'config sample')
+                        words='asterisk-pjsip asterisk-chan-sip freeswitch'
+                        ;;
+                    'message')
+                        words='lint'
+                        ;;
+                    'message lint')
+                        files=1
                         ;;
                     'profile')
                         words='list show check'

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from vsipcheck import VERSION
 from vsipcheck.cli.options import (
+    CALL,
     COMMON,
     DEFAULT_PROFILE,
     REACH,
@@ -42,7 +43,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 profile_app = typer.Typer(help="Look at the provider's values.", rich_markup_mode=None)
-app.add_typer(profile_app, name="profile")
+config_app = typer.Typer(help="Check the PBX's configuration, or print one to start from.", rich_markup_mode=None)
+message_app = typer.Typer(help="Check SIP messages against the provider's tables.", rich_markup_mode=None)
+for _name, _group in (("config", config_app), ("message", message_app), ("profile", profile_app)):
+    app.add_typer(_group, name=_name)
 
 
 def _tell_version(value: bool) -> None:
@@ -65,6 +69,7 @@ def root(
     *SIGNALLING,
     *("port", "media", "primary", "account_sid", "expect_ip"),
     *("options", "connections", "ports", "seed", "sweep", "rate"),
+    *("pbx", *CALL, "pbx_config", "trace", "exophone"),
     *COMMON,
     *TICKET,
 )
@@ -118,6 +123,42 @@ def path(request: Request) -> int:
     from vsipcheck.cli.run import run_checks
 
     return run_checks(request, "path")
+
+
+@app.command()
+@accepts("pbx_host", *CALL, "profile", *COMMON, *TICKET)
+def pbx(request: Request) -> int:
+    """Ask your own PBX what the trunk would ask of it; with --invite, call it. Sends to that host alone."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request, "pbx")
+
+
+@config_app.command(name="lint")
+@accepts("config_files", "profile", "account_sid", "measured_by", "expect_ip", *VERDICT, *REPORTING, *REDACTION)
+def config_lint(request: Request) -> int:
+    """Check configuration files of Asterisk or FreeSWITCH against the provider's guide. Sends nothing."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request, "config")
+
+
+@config_app.command(name="sample")
+@accepts("sample", "profile", "account_sid", "public_ip", "measured_by")
+def config_sample(request: Request) -> int:
+    """Print a configuration of the trunk that `config lint` passes."""
+    from vsipcheck.cli.sample import print_sample
+
+    return print_sample(request)
+
+
+@message_app.command(name="lint")
+@accepts("message_file", "exophone", "profile", "account_sid", "expect_ip", *VERDICT, *REPORTING, *REDACTION)
+def message_lint(request: Request) -> int:
+    """Check an INVITE, or those of a whole trace, against the provider's tables of header fields. Sends nothing."""
+    from vsipcheck.cli.run import run_checks
+
+    return run_checks(request, "message")
 
 
 @app.command()

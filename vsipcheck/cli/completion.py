@@ -9,6 +9,14 @@ from typing import Any
 
 from vsipcheck.cli.output import write_stdout
 
+# Parameters whose values are files.
+_FILES = frozenset(
+    (
+        *("output", "state", "ticket", "report_file", "newer_file", "measured_by"),
+        *("pbx_config", "config_files", "trace", "message_file"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Values:
@@ -88,7 +96,7 @@ def _values_of(parameter: Any) -> Values:
         return Values(tuple(SCENARIOS))
     if parameter.name == "finding_id":
         return Values(explained_ids())
-    if parameter.name in ("output", "state", "ticket", "report_file", "newer_file"):
+    if parameter.name in _FILES:
         return Values(files=True)
     if parameter.name in ("fqdn", "primary"):
         return Values(tuple(pop.fqdn for pop in load_profile(DEFAULT_PROFILE).signalling.pops))

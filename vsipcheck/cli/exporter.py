@@ -108,7 +108,8 @@ def run_exporter(request: Request, *, open_network: OpenNetwork = host_network) 
     gc.enable()  # it is off while a command starts
     with quiet_libraries():
         profile = profile_for(request)
-        settings = msgspec.structs.replace(settings_for(request, profile), checks=all_checks(settings_for(request, profile)))
+        settings = settings_for(request, profile)
+        settings = msgspec.structs.replace(settings, checks=all_checks(settings))
         return asyncio.run(_serve(address, port, profile, settings, request.min_interval, open_network))
 
 

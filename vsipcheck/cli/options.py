@@ -63,6 +63,101 @@ class Request:
         typer.Option("--expect-ip", metavar="ADDRESS", help="The public address that was handed in for whitelisting."),
     ] = None
 
+    # The customer's own PBX: what answers there, how it is configured, what it sends.
+    pbx: Annotated[
+        str | None,
+        typer.Option(
+            "--pbx",
+            metavar="HOST[:PORT]",
+            show_default=False,
+            help="Check your PBX or SBC as well, as `vsipcheck pbx` does. IPv6 with a port: [ADDRESS]:PORT.",
+        ),
+    ] = None
+    pbx_host: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST[:PORT]",
+            show_default=False,
+            help="Your PBX or SBC. Without a port the one that the provider calls; IPv6 with a port: [ADDRESS]:PORT.",
+        ),
+    ] = field(default="", metadata=REQUIRED)
+    invite: Annotated[
+        str | None,
+        typer.Option(
+            "--invite",
+            metavar="NUMBER",
+            show_default=False,
+            help="Call this number of the PBX just as the trunk would, and hang up: the phone behind it rings.",
+        ),
+    ] = None
+    caller: Annotated[str, typer.Option("--caller", metavar="NUMBER", help="Who the call says is calling.")] = (
+        "+910000000000"
+    )
+    rtp: Annotated[
+        bool, typer.Option("--rtp", help="Send two seconds of audio in that call, and count what returns.")
+    ] = False
+    ring: Annotated[
+        float, typer.Option("--ring", metavar="SECONDS", help="How long it may ring before it is cancelled.")
+    ] = 20.0
+    pbx_config: Annotated[
+        list[str],
+        typer.Option(
+            "--pbx-config",
+            metavar="FILE",
+            show_default=False,
+            help="Check this file of the PBX's configuration as well, as `vsipcheck config lint` does; repeatable.",
+        ),
+    ] = field(default_factory=list)
+    config_files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            show_default=False,
+            help="sip.conf, pjsip.conf, rtp.conf, extensions.conf, or FreeSWITCH's XML; - is stdin.",
+        ),
+    ] = field(default_factory=list, metadata=REQUIRED)
+    measured_by: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="REPORT",
+            show_default=False,
+            help="A stored report of `vsipcheck all` or `nat`: the public address that it measured.",
+        ),
+    ] = None
+    sample: Annotated[
+        Literal["asterisk-pjsip", "asterisk-chan-sip", "freeswitch"],
+        typer.Argument(
+            metavar="asterisk-pjsip|asterisk-chan-sip|freeswitch", show_default=False, help="For which PBX."
+        ),
+    ] = field(default="asterisk-pjsip", metadata=REQUIRED)
+    public_ip: Annotated[
+        str | None,
+        typer.Option("--public-ip", metavar="ADDRESS", show_default=False, help="Your static public address."),
+    ] = None
+    trace: Annotated[
+        str | None,
+        typer.Option(
+            "--trace",
+            metavar="FILE",
+            show_default=False,
+            help="Check the INVITEs of a SIP trace as well, as `vsipcheck message lint` does.",
+        ),
+    ] = None
+    message_file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", show_default=False, help="One SIP message, or a trace as text; - is stdin."),
+    ] = field(default="", metadata=REQUIRED)
+    exophone: Annotated[
+        list[str],
+        typer.Option(
+            "--exophone",
+            metavar="NUMBER",
+            show_default=False,
+            help="A caller ID that the provider has authorised for you; repeatable.",
+        ),
+    ] = field(default_factory=list)
+
     # How it is reached.
     ipv4: Annotated[bool, typer.Option("-4", help="Use IPv4 only.")] = False
     ipv6: Annotated[bool, typer.Option("-6", help="Use IPv6 only.")] = False
@@ -87,7 +182,8 @@ class Request:
             "--deadline",
             metavar="SECONDS",
             show_default=False,
-            help="How long the run may take.  [default: 30.0, and the time of a sweep or of --lifetime on top]",
+            help="How long the run may take.  [default: 30.0, and the time of a sweep, of --lifetime and of a call on "
+            "top]",
         ),
     ] = None
 
@@ -321,6 +417,7 @@ class Request:
 
 
 SIGNALLING = ("profile", "fqdn")
+CALL = ("invite", "caller", "rtp", "ring")
 REACH = ("ipv4", "ipv6", "source", "resolver")
 TIME = ("timeout", "deadline")
 VERDICT = ("strict", "allow_unknown")

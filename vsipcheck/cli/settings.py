@@ -18,6 +18,9 @@ MAX_CONNECTIONS = 20
 MAX_PORTS = 1000
 MAX_RATE = 100_000
 MAX_LIFETIME_S = 3600.0
+MAX_RING_S = 180.0
+# What two test calls take beside their ringing.
+CALL_S = 15.0
 # What the questions after the longest idle time take, and what goes before them.
 LIFETIME_MARGIN_S = 10.0
 
@@ -50,6 +53,7 @@ def settings_for(request: Request, profile: Profile) -> Settings:
     _counted("--ports", request.ports, MAX_PORTS)
     _counted("--rate", request.rate, MAX_RATE)
     _in_range("--lifetime-max", request.lifetime_max, MAX_LIFETIME_S)
+    _in_range("--ring", request.ring, MAX_RING_S)
     if not 0 <= request.seed < 2**63:  # the report's readers may have 64-bit integers only
         raise UsageError(f"--seed: expected a number from 0 to {2**63 - 1}, found {request.seed}")
     if request.ipv4 and request.ipv6:
@@ -76,6 +80,15 @@ def settings_for(request: Request, profile: Profile) -> Settings:
         lifetime=request.lifetime,
         lifetime_max_s=request.lifetime_max,
         path_target=_path_target(request.path_target, profile),
+        pbx=_pbx(request, profile),
+        invite=_number("--invite", request.invite),
+        caller=_number("--caller", request.caller) or "",
+        rtp=request.rtp,
+        ring_s=request.ring,
+        pbx_config=tuple(dict.fromkeys((*request.pbx_config, *request.config_files))),
+        public_address=_public_address(request),
+        message=request.message_file or request.trace,
+        exophones=tuple(dict.fromkeys(_number("--exophone", number) or "" for number in request.exophone)),
         strict=request.strict,
         allow_unknown=request.allow_unknown,
     )
@@ -124,7 +137,8 @@ def _deadline_s(request: Request, profile: Profile) -> float:
         return request.deadline
     sweeping_s = sweep_packets(profile) / request.rate if request.sweep else 0.0
     idle_s = request.lifetime_max + LIFETIME_MARGIN_S if request.lifetime else 0.0
-    return min(_DEADLINE_S + sweeping_s + idle_s, MAX_DEADLINE_S)
+    call_s = 2 * request.ring + CALL_S if request.invite is not None else 0.0
+    return min(_DEADLINE_S + sweeping_s + idle_s + call_s, MAX_DEADLINE_S)
 
 
 def _source(text: str | None, family: Family) -> str | None:
@@ -144,10 +158,57 @@ def _source(text: str | None, family: Family) -> str | None:
     return source
 
 
+def _host_and_port(text: str) -> tuple[str, str | None]:
+    """The parts of HOST, HOST:PORT, [HOST] or [HOST]:PORT, unchecked."""
+    match = re.fullmatch(r"\[([^\]]*)\](?::(\d{1,5}))?|([^:]*):(\d{1,5})|(.*)", text, re.DOTALL | re.ASCII)
+    return (match[1] or match[3] or match[5] or "", match[2] or match[4]) if match else ("", None)
+
+
+def _pbx(request: Request, profile: Profile) -> str | None:
+    """HOST:PORT of the PBX. What only a call needs is refused without one."""
+    text = request.pbx_host or request.pbx
+    if text is None:
+        if request.invite is not None:
+            raise UsageError("--invite: expected --pbx HOST[:PORT] as well")
+    else:
+        host, port = _host_and_port(text)
+        host = canonical_host(host)
+        if not (is_address(host) or is_host_name(host)):
+            raise UsageError(f"expected the PBX as HOST, HOST:PORT or [ADDRESS]:PORT, found {text!r}")
+        number = profile.signalling.customer_port if port is None else int(port)
+        if number is None:
+            raise UsageError(f"expected a port with the PBX, as in {host}:5060: profile {profile.name} names none")
+        if not is_port(number):
+            raise UsageError(f"expected a port of the PBX from 1 to 65535, found {port}")
+        text = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+    if request.rtp and request.invite is None:
+        raise UsageError("--rtp: expected --invite NUMBER as well: audio needs a call")
+    return text
+
+
+def _number(option: str, text: str | None) -> str | None:
+    """A telephone number, an extension, or any user part that stands in a SIP URI as it is. RFC 3261 §25.1."""
+    if text is not None and not re.fullmatch(r"\+?[A-Za-z0-9_.*#~!-]{1,64}", text, re.ASCII):
+        raise UsageError(f"{option}: expected a number as in +911234567890, found {text!r}")
+    return text
+
+
+def _public_address(request: Request) -> str | None:
+    """The customer's public address, as given or as an earlier report measured it."""
+    if request.public_ip is not None:
+        if request.measured_by is not None:
+            raise UsageError("--public-ip and --report exclude each other")
+        return _address("--public-ip", request.public_ip)
+    if request.measured_by is None:
+        return None
+    from vsipcheck.cli.stored import measured_address
+
+    return measured_address(request.measured_by)
+
+
 def _resolver(text: str) -> str:
     """ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT as `address`, `address:port` or `[address]:port`."""
-    match = re.fullmatch(r"\[([^\]]*)\](?::(\d{1,5}))?|([^:]*):(\d{1,5})|(.*)", text, re.DOTALL | re.ASCII)
-    address, port = (match[1] or match[3] or match[5] or "", match[2] or match[4]) if match else ("", None)
+    address, port = _host_and_port(text)
     canonical = canonical_host(address)
     if not is_address(canonical.partition("%")[0]):
         raise UsageError(f"--resolver: expected ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT, found {text!r}")

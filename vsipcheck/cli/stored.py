@@ -31,6 +31,22 @@ def load_report(path: str) -> Report:
         raise UsageError(f"{path}: {error}") from None
 
 
+def measured_address(path: str) -> str:
+    """The public IPv4 address that the trunk's traffic left from in a stored report. Raises UsageError if none did."""
+    report = load_report(path)
+    if report.redacted:
+        raise UsageError(f"{path}: the addresses in this report were replaced: take the one that was not redacted")
+    if report.simulated:
+        raise UsageError(f"{path}: a demo measured no address of yours")
+    from vsipcheck.checks.base import Facts
+    from vsipcheck.checks.public_address import trunk_address
+
+    address = trunk_address(Facts(report.evidence))
+    if address is None:
+        raise UsageError(f"{path}: no public address was measured: expected a report of `vsipcheck all` or `nat`")
+    return address
+
+
 def _from_ticket(document: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(document)) as archive, archive.open("report.json") as file:

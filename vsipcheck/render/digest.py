@@ -168,6 +168,8 @@ def grouped(findings: Iterable[Finding]) -> list[Group]:
             pattern_of(finding.remedy or "", finding.target),
             finding.settle_by,
             finding.guide_section,
+            finding.location,
+            finding.patch,
         )
         groups.setdefault(key, []).append(finding)
     return [Group(findings=tuple(members)) for members in groups.values()]

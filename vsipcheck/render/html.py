@@ -303,6 +303,7 @@ def _group(report: Report, group: Group) -> str:
         (label, value)
         for label, value in (
             ("Who", blame(first, report.profile) if first.status in _NOT_GREEN else None),
+            ("At", first.location),
             ("To do", group.remedy),
             ("Settled by", first.settle_by),
             ("Guide", first.guide_section),
@@ -316,9 +317,14 @@ def _group(report: Report, group: Group) -> str:
         + (f'<p class="targets">{named}</p>' if named else "")
         + body
         + (f'<dl class="advice">{listed}</dl>' if listed else "")
+        + (f'<pre class="patch">{_patch(first.patch)}</pre>' if first.patch else "")
         + _figures(group)
         + "</article>\n"
     )
+
+
+def _patch(patch: str) -> str:
+    return "\n".join(text(line.replace("\t", "    ")) for line in patch.splitlines())
 
 
 def _figures(group: Group) -> str:

@@ -116,6 +116,7 @@ def _finding_lines(report: Report, finding: Finding) -> Iterable[str]:
     yield clean(f"{finding.status.upper()} {key_words(finding)} ({finding.reason}): {finding.summary}")
     for label, value in (
         ("who", blame(finding, report.profile)),
+        ("at", finding.location),
         ("to do", finding.remedy),
         ("settled by", finding.settle_by),
         ("guide", finding.guide_section),
@@ -123,6 +124,8 @@ def _finding_lines(report: Report, finding: Finding) -> Iterable[str]:
     ):
         if value:
             yield f"  {label}: {clean(value)}"
+    for line in (finding.patch or "").splitlines():
+        yield f"  {clean(line)}"
 
 
 def _count(element: Element, cases: list[Element]) -> None:

@@ -128,14 +128,13 @@ def _actions(lines: list[str], report: Report) -> None:
 
 
 def _requests(lines: list[str], report: Report) -> None:
-    """Letters as blocks of code, each in a fence longer than any that stands in it."""
+    """Letters as blocks of code."""
     for request in report.requests:
         letter = [clean(line) for line in (f"Subject: {request.subject}", "", *request.text.split("\n"))]
-        fence = "`" * max(3, *(len(run) + 1 for line in letter for run in re.findall("`+", line) or [""]))
         lines += [f"### Ready to send to {prose(party_name(request.party, report.profile))}", ""]
         if before := before_sending(report, request):
             lines += [f"Before you do: {prose(before)}", ""]
-        lines += [fence, *letter, fence, ""]
+        lines += [*_fenced(letter), ""]
 
 
 def _checklist(lines: list[str], report: Report) -> None:
@@ -170,13 +169,23 @@ def _findings(lines: list[str], report: Report, title: str, findings: list[Findi
         for label, value in (
             ("who", who and prose(who)),
             ("reason", reason),
+            ("at", first.location and code(first.location)),
             ("to do", group.remedy and prose(group.remedy)),
             ("settled by", first.settle_by and prose(first.settle_by)),
             ("guide", guide and prose(guide)),
         ):
             if value:
                 lines.append(f"  - {label}: {value}")
+        if first.patch:
+            shown = [clean(line.replace("\t", "    ")) for line in first.patch.splitlines()]
+            lines += ["", *(f"  {line}".rstrip() for line in _fenced(shown, "diff")), ""]
     lines.append("")
+
+
+def _fenced(lines: list[str], language: str = "") -> list[str]:
+    """A block of code, in a fence longer than any that stands in it."""
+    fence = "`" * max(3, *(len(run) + 1 for line in lines for run in re.findall("`+", line) or [""]))
+    return [fence + language, *lines, fence]
 
 
 def _measures(lines: list[str], report: Report) -> None:

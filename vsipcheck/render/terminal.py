@@ -312,6 +312,7 @@ def _advice(page: Page, report: Report, group: Group, indent: int) -> None:
     for label, value in (
         ("who", who),
         ("reason", f"{finding.reason}{failure}"),
+        ("at", finding.location),
         ("to do", group.remedy),
         ("settled by", finding.settle_by),
         ("guide", finding.guide_section),
@@ -320,6 +321,8 @@ def _advice(page: Page, report: Report, group: Group, indent: int) -> None:
             page.paragraph(
                 page.text(value), indent=indent, lead=label, hanging=_LABEL_CELLS, lead_style=DIM, break_words=False
             )
+    for line in (finding.patch or "").splitlines():
+        page.verbatim(page.text(line.replace("\t", "    ")), indent=indent, lead="")
 
 
 def _figures(page: Page, finding: Finding, indent: int, *, with_target: bool) -> None:
