@@ -7,6 +7,7 @@ import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from vsipcheck import VERSION
 from vsipcheck.checks.base import Context, Recorder
@@ -201,7 +202,7 @@ async def _measure_in_dialog(
     outcome: asyncio.Future[Failure | None],
 ) -> None:
     """One connection to where the provider's Record-Route sends ACK and BYE. Nothing is said on it."""
-    connection, stream = await _connect(context, record, name, address, port, IN_DIALOG, 1)
+    connection, stream = await connect(context, record, name, address, port, IN_DIALOG, 1)
     outcome.set_result(connection.failure)
     if stream is not None:
         await stream.close()
@@ -238,7 +239,7 @@ def _is(outcome: asyncio.Future[Failure | None], failure: Failure) -> bool:
 
 
 async def _control(context: Context, record: Recorder, name: str, address: str, port: int) -> None:
-    _, stream = await _connect(context, record, name, address, port, "control", 1)
+    _, stream = await connect(context, record, name, address, port, "control", 1)
     if stream is not None:
         await stream.close()
 
@@ -258,9 +259,10 @@ async def _trace(
         record.add(Note(topic="trace_cut_short", text=f"The path to {address} could not be walked in time"))
 
 
-async def _connect(
+async def connect(
     context: Context, record: Recorder, name: str, address: str, port: int, purpose: str, attempt: int
 ) -> tuple[Connection, Stream | None]:
+    """The recorded outcome of one connection attempt, and its stream."""
     begun = context.network.now_ms()
     found = TcpConnect(stream=None, at_ms=begun, failure=Failure.CANCELLED)
     try:
@@ -301,12 +303,12 @@ async def _measure_connection(
     *,
     compares: bool,
 ) -> None:
-    connection, stream = await _connect(context, record, name, address, context.profile.signalling.port, "sip", number)
+    connection, stream = await connect(context, record, name, address, context.profile.signalling.port, "sip", number)
     outcome.set_result(connection.failure)
     if stream is None:
         return
     try:
-        dialogue = _Dialogue(context, record, stream, connection.id, name)
+        dialogue = OptionsDialogue(context, record, stream, connection.id, name)
         for cseq in range(1, share + 1):
             if context.stopping() or not await dialogue.ask(cseq):
                 break
@@ -317,7 +319,7 @@ async def _measure_connection(
         await stream.close()
 
 
-async def _compare_sent_by(dialogue: _Dialogue, cseq: int) -> None:
+async def _compare_sent_by(dialogue: OptionsDialogue, cseq: int) -> None:
     """OPTIONS that differ by their sent-by alone: ours, a documentation address, the public one that the server saw."""
     host, port = dialogue.stream.local
 
@@ -357,11 +359,11 @@ async def _climb(
 ) -> int | None:
     """The size that was not answered; None when all were, or none could be asked."""
     port = context.profile.signalling.port
-    connection, stream = await _connect(context, record, name, address, port, SIZE, attempt)
+    connection, stream = await connect(context, record, name, address, port, SIZE, attempt)
     if stream is None:
         return None
     try:
-        dialogue = _Dialogue(context, record, stream, connection.id, name)
+        dialogue = OptionsDialogue(context, record, stream, connection.id, name)
         for cseq, size in enumerate(sizes, start=1):
             if context.stopping():
                 return None
@@ -393,8 +395,12 @@ async def _climb(
 
 
 @dataclass(slots=True)
-class _Dialogue:
+class OptionsDialogue:
     """OPTIONS after OPTIONS over one connection."""
+
+    # The purpose of the exchanges in whose silence a keep-alive is tried, and that of the keep-alive.
+    counted: ClassVar[str] = "options"
+    keepalive: ClassVar[str] = "keepalive"
 
     context: Context
     record: Recorder
@@ -413,7 +419,7 @@ class _Dialogue:
         self,
         cseq: int,
         *,
-        purpose: str = "options",
+        purpose: str | None = None,
         via: tuple[str, int] | None = None,
         via_rport: bool = True,
         size: int | None = None,
@@ -423,15 +429,16 @@ class _Dialogue:
 
         `via` is another sent-by than ours, `size` the length to fill the request up to.
         """
-        sent = self._request(cseq, via or self.stream.local, via_rport=via_rport)
+        purpose = purpose or self.counted
+        sent = self.compose(cseq, via or self.stream.local, via_rport=via_rport)
         if size is not None and size > len(sent):
             padding = _padding(size - len(sent))
-            sent = self._request(cseq, via or self.stream.local, via_rport=via_rport, extra=padding)
+            sent = self.compose(cseq, via or self.stream.local, via_rport=via_rport, extra=padding)
         request = parse_message(sent)
         assert isinstance(request, SipRequest)
         begun = self.context.network.now_ms()
         patience_s = min(timeout_s or self.context.settings.timeout_s, self.context.settings.timeout_s)
-        attempt = _Attempt(self, request, begun, [_message(True, begun, sent)], purpose, patience_s)
+        attempt = _Attempt(self, request, begun, [recorded(True, begun, sent)], purpose, patience_s)
         try:
             failure = await self.stream.send(sent, patience_s)
             if failure is None:
@@ -444,13 +451,14 @@ class _Dialogue:
         self.hung = attempt.failure is Failure.NO_ANSWER
         return attempt.failure is None and self.decoder.error is None
 
-    def _request(
+    def compose(
         self, cseq: int, via: tuple[str, int], *, via_rport: bool, extra: Sequence[tuple[str, str]] = ()
     ) -> bytes:
+        """The octets of one request: `via` is its sent-by."""
         profile, settings = self.context.profile, self.context.settings
         host, port = self.stream.local
-        here = _bracketed(host)
-        there = _bracketed(self.name)
+        here = bracketed(host)
+        there = bracketed(self.name)
         domain = profile.signalling.domain_pattern.replace("{account_sid}", settings.account_sid or "")
         return build_options(
             uri=f"sip:{there}:{profile.signalling.port};transport={profile.signalling.transport}",
@@ -505,7 +513,7 @@ class _Dialogue:
 class _Attempt:
     """One OPTIONS, from its first byte to the final answer or to what came instead."""
 
-    dialogue: _Dialogue
+    dialogue: OptionsDialogue
     request: SipRequest
     begun: float
     messages: list[Message]
@@ -530,7 +538,7 @@ class _Attempt:
                 break
             # A CRLF of the peer's own is no answer.
             silent = (
-                self.purpose == "options"
+                self.purpose == self.dialogue.counted
                 and len(self.messages) == 1
                 and not self.dialogue.tail.strip(b"\r\n")
                 and self.pinged_ms is None
@@ -572,16 +580,16 @@ class _Attempt:
     def _keep_tail(self) -> None:
         tail = self.dialogue.tail
         if tail:
-            self.messages.append(_message(False, self.dialogue.context.network.now_ms(), bytes(tail)))
+            self.messages.append(recorded(False, self.dialogue.context.network.now_ms(), bytes(tail)))
             tail.clear()
 
     def _keep_ping(self, ponged_ms: float | None) -> None:
         assert self.pinged_ms is not None
-        messages = [_message(True, self.pinged_ms, PING)]
+        messages = [recorded(True, self.pinged_ms, PING)]
         if ponged_ms is not None:
-            messages.append(_message(False, ponged_ms, PONG))
+            messages.append(recorded(False, ponged_ms, PONG))
         self.dialogue.exchange(
-            "keepalive",
+            self.dialogue.keepalive,
             self.pinged_ms,
             messages,
             failure=None if ponged_ms is not None else Failure.NO_ANSWER,
@@ -613,7 +621,7 @@ class _Attempt:
                 break
             # From the end of the message before to the end of this one, so that no byte is lost.
             end = dialogue.tail.find(event.raw) + len(event.raw)
-            self.messages.append(_message(False, at_ms, bytes(dialogue.tail[:end])))
+            self.messages.append(recorded(False, at_ms, bytes(dialogue.tail[:end])))
             del dialogue.tail[:end]
             if answered or not isinstance(event, SipResponse) or event.status < 200:
                 continue
@@ -627,8 +635,8 @@ class _Attempt:
         if answered:
             return True
         if error is not None:
-            self.detail = _what_it_was(error)
-            self._end(_failure_of(error))
+            self.detail = what_it_was(error)
+            self._end(failure_of(error))
             return True
         if self.size > MAX_EXCHANGE_BYTES or len(self.messages) > MAX_MESSAGES:
             self.detail = f"{self.size} bytes, {len(self.messages)} messages at least, and no final answer"
@@ -637,19 +645,22 @@ class _Attempt:
         return False
 
 
-def _failure_of(error: WireError) -> Failure:
+def failure_of(error: WireError) -> Failure:
+    """The word for bytes that could not be read."""
     if isinstance(error, NotSipError):
         return Failure.NOT_SIP
     return Failure.TOO_LARGE if isinstance(error, TooLargeError) else Failure.MALFORMED
 
 
-def _what_it_was(error: WireError) -> str:
+def what_it_was(error: WireError) -> str:
+    """What unreadable bytes look like: the name of a protocol, or what is wrong with them."""
     if isinstance(error, NotSipError) and error.looks_like:
         return error.looks_like
     return sanitise(str(error), max_length=200)
 
 
-def _message(sent: bool, at_ms: float, data: bytes) -> Message:
+def recorded(sent: bool, at_ms: float, data: bytes) -> Message:
+    """One message as it stands in an exchange, cut at MAX_MESSAGE_BYTES."""
     return Message(
         sent=sent,
         offset_ms=round(at_ms, 3),
@@ -673,7 +684,8 @@ def _padding(size: int) -> list[tuple[str, str]]:
     return fields
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """`host` as it stands in a URI: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
