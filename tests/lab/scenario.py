@@ -33,6 +33,13 @@ STUN = {
 }
 STUN_PAIR = ("217.10.68.152", "217.10.68.153")
 """With `stun_pair`, the last of these servers has two addresses and two ports (RFC 5780)."""
+PBX_PORT = 5061
+PBX = "192.168.20.10"
+"""With `pbx`, a host in another segment of the customer's LAN."""
+PBX_SECOND = "192.168.20.11"
+"""That host's second address."""
+PUBLIC_PBX = "49.36.20.10"
+"""With `pbx`, a host on another of the ISP's lines."""
 SECOND_PUBLIC = "49.36.10.8"
 """Where web traffic comes from with `second_uplink`."""
 ECHO = {
@@ -127,6 +134,8 @@ class Scenario:
     alg_proxy: Literal["rewrite", "repair"] | None = None
     """The edge takes TCP 5070 into a proxy that writes its own address over the client's in Via and Contact; `repair`
     puts the Via of answers back."""
+    pbx: bool = False
+    """Two more nodes, for a PBX in the customer's LAN and for one with a public address: nothing listens there yet."""
     mtu: tuple[tuple[str, int], ...] = ()
     """The MTU of the link between a node and the one above it, where it is not 1500."""
     rules: tuple[Rule, ...] = ()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pytest
@@ -14,9 +12,8 @@ import pytest
 from lab import Lab, Scenario
 from lab.laboratory import COMMAND, find_program
 from lab.scenario import IN2_ADDRESS, SIP_PORT
+from lab.sipp import CALL_ID, CSEQ, FROM, LENGTH, TO, VIA, Sipp, answer, listening_sipp, usual
 from lab.verdicts import Case, check_report, differences, keep, told
-
-LISTENS_WITHIN_S = 10.0
 
 REQUEST = """<recv request="OPTIONS"><action>
 <ereg regexp="[^ ].*" search_in="hdr" header="Via:" assign_to="via"/>
@@ -28,21 +25,9 @@ REQUEST = """<recv request="OPTIONS"><action>
 <Reference variables="via,from,to,cseq,sent_by"/>"""
 """Takes the request apart, for answers that do not repeat its lines as they are."""
 
-VIA, FROM, TO = "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]-[call_number]"
-CALL_ID, CSEQ, LENGTH = "[last_Call-ID:]", "[last_CSeq:]", "Content-Length: [len]"
 SDP = "\n".join(
     ("v=0", "o=- 1 1 IN IP4 182.76.143.61", "s=-", "c=IN IP4 182.76.143.61", "t=0 0", "m=audio 10000 RTP/AVP 8")
 )
-
-
-def answer(start: str, *lines: str, body: str = "") -> str:
-    """The sending of one message. SIPp ends its lines with CRLF, and strips the blanks that a line begins with."""
-    return "<send><![CDATA[\n" + "\n".join((f"SIP/2.0 {start}", *lines, "", body)) + "\n]]></send>"
-
-
-def usual(start: str, *more: str, body: str = "") -> str:
-    """An answer by the book."""
-    return answer(start, VIA, FROM, TO, CALL_ID, CSEQ, *more, LENGTH, body=body)
 
 
 @dataclass(frozen=True)
@@ -135,34 +120,9 @@ def lab() -> Iterator[Lab]:
         yield built
 
 
-@contextmanager
-def sipp(lab: Lab, name: str, sends: str) -> Iterator[None]:
+def sipp(lab: Lab, name: str, sends: str) -> AbstractContextManager[Sipp]:
     """SIPp listens at the first place, and answers every OPTIONS with `sends`."""
-    path = lab.work / f"sipp-{name}.xml"
-    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="{name}">\n{REQUEST}\n{sends}\n</scenario>\n'
-    path.write_text(text)
-    # No -bg: it would be a child of nobody. What it draws on its screen is of no use to anybody.
-    options = ("-t", "t1", "-i", IN2_ADDRESS, "-p", str(SIP_PORT), "-deadcall_wait", "0", "-nostdin")
-    log = path.with_suffix(".log")
-    with log.open("w") as output:
-        process = lab.popen(
-            ["sipp", "-sf", str(path), *options],
-            node="in2",
-            root=True,
-            stdout=subprocess.DEVNULL,
-            stderr=output.fileno(),
-        )
-    try:
-        end = time.monotonic() + LISTENS_WITHIN_S
-        while ("tcp", SIP_PORT) not in lab.node("in2").listening():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, "SIPp does not listen"
-            time.sleep(0.02)
-        yield
-        assert process.poll() is None, log.read_text()
-    finally:
-        process.kill()
-        process.wait()
+    return listening_sipp(lab, name, f"{REQUEST}\n{sends}", node="in2", address=IN2_ADDRESS, port=SIP_PORT)
 
 
 @pytest.mark.parametrize("name", list(PEERS))

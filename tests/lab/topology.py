@@ -16,7 +16,10 @@ from lab.scenario import (
     KARNATAKA_MEDIA,
     MEDIA,
     MUMBAI_MEDIA,
+    PBX,
+    PBX_SECOND,
     PUBLIC,
+    PUBLIC_PBX,
     REFERENCE_RESOLVERS,
     RESOLVER,
     SECOND_PUBLIC,
@@ -106,9 +109,22 @@ def customer_site(scenario: Scenario) -> list[Node]:
         if scenario.site == "router":
             nodes.append(Node("host", "edge", lan, lan_router, lan_prefix, interface="eth0"))
         else:
+            if scenario.pbx:
+                inside = (*inside, f"{PBX}/24")
             nodes.append(Node("lanfw", "edge", "192.168.1.2", "192.168.1.1", announces=inside))
             nodes.append(Node("host", "lanfw", lan, lan_router, lan_prefix, interface="eth0"))
     return [replace(node, default_route=scenario.default_route) if node.name == "host" else node for node in nodes]
+
+
+def pbx_nodes(scenario: Scenario) -> list[Node]:
+    """Where a PBX can stand: beside the host, below the same router, and on a line of another customer's."""
+    if not scenario.pbx:
+        return []
+    nodes = [Node("pbx_public", "isp2", PUBLIC_PBX, "49.36.20.9")]
+    if scenario.site != "direct":
+        above = "edge" if scenario.site == "router" else "lanfw"
+        nodes.append(Node("pbx", above, PBX, "192.168.20.1", 24, extra=(PBX_SECOND,)))
+    return nodes
 
 
 def authority_nodes(scenario: Scenario) -> list[Node]:
@@ -128,6 +144,7 @@ def build_tree(scenario: Scenario) -> list[Node]:
         Node("isp2", "ix", "103.27.170.10", "103.27.170.9", announces=("49.44.0.0/15", "49.36.0.0/16")),
         *customer_site(scenario),
         Node("resolver", "isp1", RESOLVER, "49.44.0.49", 28, extra=(SECOND_RESOLVER,)),
+        *pbx_nodes(scenario),
         *authority_nodes(scenario),
         Node("helpers", "ix", "103.27.170.14", "103.27.170.13", extra=helpers, announces=helpers),
     ]
