@@ -277,3 +277,44 @@ def test_redacted_facts_give_the_same_verdicts(name: str) -> None:
         assert [one[2:] for one in verdicts(again)] == [one[2:] for one in verdicts(report)]
         assert again.overall == report.overall
         assert [(row.id, row.status) for row in again.checklist] == [(row.id, row.status) for row in report.checklist]
+
+
+CONFIGURATION = """\
+[general]
+externip = 49.36.10.7
+localnet = 192.168.1.0/255.255.255.0
+#include sip-custom.conf
+[exotel]
+host = pstn.in2.exotel.com
+fromdomain = acmecorp1.pstn.exotel.com
+outboundproxy = sbc-7.customer.lan
+exten => 01140000000,1,Dial(SIP/1001)
+exten => +911140000000,1,Dial(SIP/1001)
+"""
+
+
+def test_files_and_what_was_asked_of_a_pbx_are_hidden_too() -> None:
+    file = Note(id="config.1", topic="file", text="sip.conf", values={"path": "sip.conf", "text": CONFIGURATION})
+    evidence = {"config": CheckEvidence(version=1, offset_ms=0.0, duration_ms=1.0, error=None, facts=(file,))}
+    asked = Settings(
+        checks=("config", "pbx"),
+        pbx="pbx.customer.lan:5061",
+        invite="+911140000001",
+        caller="+919876543210",
+        exophones=("+911140000002",),
+        public_address="49.36.10.7",
+    )
+    found = Finding(
+        id="config.external_address",
+        target="sip.conf",
+        status=Status.FAIL,
+        reason="r",
+        summary="sip.conf says 49.36.10.7, dialled 01140000000 at pbx.customer.lan:5061",
+        patch="--- sip.conf\n+++ sip.conf\n@@ -1,2 +1,2 @@\n [general]\n-externip = 49.36.10.7\n+externip = 49.36.10.1\n",
+    )
+    report = make_report(settings=asked, evidence=evidence, findings=(found,))
+    shown = render(redact(report, public=True, key=KEY), "json", RenderOptions())
+    for secret in ("49.36.10", "192.168.1.0", "acmecorp1", "customer.lan", "1140000000", "9876543210", "114000000"):
+        assert secret not in shown, secret
+    for kept in ("sip.conf", "sip-custom.conf", "pstn.in2.exotel.com", ":5061", "SIP/1001"):
+        assert kept in shown, kept

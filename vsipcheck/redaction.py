@@ -32,6 +32,7 @@ from vsipcheck.model import (
     Lookup,
     Measure,
     Message,
+    Note,
     PastRun,
     Profile,
     Report,
@@ -82,6 +83,9 @@ _SIP_HOST = re.compile(
     re.IGNORECASE,
 )
 _DOTTED_NAME = re.compile(r"(?<![\w.@-])(?:[A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z](?![\w-])")
+# What looks like a name in a configuration, and is a file of the PBX's.
+_FILE_NAME = re.compile(r"\.(?:conf|cfg|xml|c|h|so|lua|wav|log|txt|sh|pem|crt|key)$", re.IGNORECASE)
+_LONG_NUMBER = re.compile(r"(?<![\w.:/])\+?(\d{8,15})(?![\w.:/])")
 _RECEIVED = re.compile(r"received\s*=\s*\[?([0-9A-Fa-f:.]+)", re.IGNORECASE)
 _CONTENT_LENGTH = re.compile(r"^((?:Content-Length|l)[ \t]*:[ \t]*)(\d+)", re.IGNORECASE | re.MULTILINE)
 # Names of everybody: they tell nothing about anyone.
@@ -131,20 +135,27 @@ class Redactor:
             for fact in recorded.facts:
                 if isinstance(fact, Lookup) and fact.purpose in ("authority", "reference", "control", "records"):
                     self._kept |= {name.rstrip(".").lower() for name in _names_of(fact)}
-        if report.settings.account_sid:
-            self._sids.add(report.settings.account_sid)
-        names: set[str] = set()
+        settings = report.settings
+        if settings.account_sid:
+            self._sids.add(settings.account_sid)
+        self._numbers |= {
+            _digits(number) for number in (settings.invite, settings.caller, *settings.exophones) if number
+        }
+        self._numbers.discard("")
+        names: set[str] = {_host_of(settings.pbx)} if settings.pbx else set()
         for recorded in report.evidence.values():
             for fact in recorded.facts:
                 if isinstance(fact, Lookup):
                     names |= set(_names_of(fact))
                 elif isinstance(fact, Connection | Exchange) and fact.name:
                     names.add(fact.name)
-                for message in fact.messages if isinstance(fact, Exchange) else ():
-                    text = _ESCAPE.sub("\0", message.text)
+                for told in _texts_of(fact):
+                    text = _ESCAPE.sub("\0", told)
+                    if isinstance(fact, Note):
+                        self._numbers |= set(_LONG_NUMBER.findall(text))
                     self._numbers |= set(_SIP_NUMBER.findall(text))
                     names |= {host for host in _SIP_HOST.findall(text) if not host.isdigit()}
-                    names |= set(_DOTTED_NAME.findall(text))
+                    names |= {name for name in _DOTTED_NAME.findall(text) if not _FILE_NAME.search(name)}
         self._names |= {name for name in (name.rstrip(".").lower() for name in names) if self._is_private_name(name)}
         if self._public:
             for address in _own_addresses(report):
@@ -394,6 +405,7 @@ def _own_addresses(report: Report) -> Iterator[str | None]:
     """Every address that is, or may be, the customer's own."""
     yield report.settings.expect_ip
     yield report.settings.source
+    yield report.settings.public_address
     for recorded in report.evidence.values():
         for fact in recorded.facts:
             match fact:
@@ -419,6 +431,19 @@ def _own_addresses(report: Report) -> Iterator[str | None]:
                         for told in _RECEIVED.findall(_ESCAPE.sub("\0", message.text)):
                             if told != fact.remote_address:
                                 yield told
+
+
+def _texts_of(fact: object) -> Iterator[str]:
+    """What was said on the wire, and what stood in files."""
+    if isinstance(fact, Exchange):
+        yield from (message.text for message in fact.messages)
+    elif isinstance(fact, Note) and isinstance(text := fact.values.get("text"), str):
+        yield text
+
+
+def _host_of(target: str) -> str:
+    """The host in HOST:PORT."""
+    return target.rpartition(":")[0].strip("[]")
 
 
 def _names_of(lookup: Lookup) -> Iterator[str]:
