@@ -94,6 +94,35 @@ def test_a_warning_that_stands_on_no_row_is_told_and_does_not_gate() -> None:
     assert overall_of(rows, [finding("sip.connect", Status.FAIL)]) is Overall.READY  # on a row, which has judged it
 
 
+@pytest.mark.parametrize(
+    ("status", "strict", "overall", "exit_code"),
+    [
+        (Status.PASS, False, Overall.READY, 0),
+        (Status.WARN, False, Overall.READY_WITH_WARNINGS, 0),
+        (Status.WARN, True, Overall.READY_WITH_WARNINGS, 1),
+        (Status.FAIL, False, Overall.NOT_READY, 1),
+        (Status.UNKNOWN, False, Overall.READY, 0),
+    ],
+)
+@pytest.mark.parametrize("id_", ["pbx.media_address", "config.media_path", "message.sdp"])
+def test_what_was_handed_in_counts_without_a_row(
+    id_: str, status: Status, strict: bool, overall: Overall, exit_code: int
+) -> None:
+    rows, found = rows_of(healthy()), [finding(id_, status)]
+    assert overall_of(rows, found) is overall
+    settings = Settings(checks=ALL.checks, strict=strict)
+    assert exit_code_of(rows, settings, interrupted=False, findings=found) == exit_code
+
+
+def test_a_row_of_several_findings_is_as_bad_as_the_worst() -> None:
+    registers_not, wrong_port = finding("config.registration", Status.PASS), finding("config.peer", Status.FAIL)
+    rows = {row.id: row for row in build_checklist([registers_not, wrong_port], PROFILE)}
+    assert rows["no_registration"].status is Status.FAIL
+    assert len(rows["no_registration"].findings) == 2
+    assert rows["no_registration"].gating
+    assert not rows["nat_settings"].gating
+
+
 def test_strict_lets_warnings_fail_and_allow_unknown_lets_unknowns_be() -> None:
     warned = rows_of(healthy(nat__cgnat=Status.WARN))
     unknown = rows_of(healthy(nat__cgnat=Status.UNKNOWN))

@@ -17,6 +17,8 @@ from vsipcheck.checks.base import Check, Context, Facts, ProgressSink, Recorder
 from vsipcheck.model import (
     REPORT_SCHEMA,
     CheckEvidence,
+    ChecklistRow,
+    ExitCode,
     FaultDomain,
     Finding,
     Hop,
@@ -114,7 +116,7 @@ async def run(
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=GRACE_S)
-    from vsipcheck.checklist import actions_of, build_checklist, exit_code_of, overall_of
+    from vsipcheck.checklist import actions_of, build_checklist, overall_of
 
     for name, task in sorted(((name, task) for task, name in tasks.items()), key=lambda item: names.index(item[0])):
         error = why_ended if task.cancelled() or not task.done() else task.result()
@@ -150,7 +152,7 @@ async def run(
         simulated=network.simulated,
         redacted=False,
         overall=overall_of(rows, findings) if whole else None,
-        exit_code=int(exit_code_of(rows, settings, interrupted=interrupted) if rows or whole or interrupted else 0),
+        exit_code=_exit_code(rows, findings, settings, whole=whole, interrupted=interrupted),
         actions=actions_of(findings),
         findings=tuple(findings),
         checklist=rows,
@@ -159,6 +161,17 @@ async def run(
         paths=_paths(Facts(evidence), profile),
     )
     return _with_requests(report)
+
+
+def _exit_code(
+    rows: Sequence[ChecklistRow], findings: Sequence[Finding], settings: Settings, *, whole: bool, interrupted: bool
+) -> int:
+    """A check without a row in the checklist decides nothing, whatever it found."""
+    from vsipcheck.checklist import exit_code_of
+
+    if not (rows or whole or interrupted):
+        return ExitCode.OK
+    return int(exit_code_of(rows, settings, interrupted=interrupted, findings=findings))
 
 
 def _with_requests(report: Report) -> Report:
@@ -295,7 +308,7 @@ def rejudge(report: Report, checks: Mapping[str, Check] | None = None) -> Report
         from vsipcheck.checks.registry import CHECKS
 
         checks = CHECKS
-    from vsipcheck.checklist import actions_of, build_checklist, exit_code_of, overall_of
+    from vsipcheck.checklist import actions_of, build_checklist, overall_of
 
     settings = report.settings
     asked = {name: checks[name] for name in checks if name in settings.checks}
@@ -308,9 +321,7 @@ def rejudge(report: Report, checks: Mapping[str, Check] | None = None) -> Report
         report,
         tool=Tool(version=VERSION),
         overall=overall_of(rows, findings) if whole else None,
-        exit_code=int(
-            exit_code_of(rows, settings, interrupted=report.interrupted) if rows or whole or report.interrupted else 0
-        ),
+        exit_code=_exit_code(rows, findings, settings, whole=whole, interrupted=report.interrupted),
         actions=actions_of(findings),
         findings=tuple(findings),
         checklist=rows,
