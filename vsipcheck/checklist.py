@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vsipcheck.model import (
+    PARTIES,
     Action,
     ChecklistRow,
     ExitCode,
@@ -24,14 +25,6 @@ from vsipcheck.model import (
 
 # For a row that needs all of its findings: what one of them says of the row.
 _WORST_FIRST = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.PASS, Status.SKIP, Status.OTHER)
-_PARTIES = (
-    FaultDomain.HOST,
-    FaultDomain.LOCAL_NETWORK,
-    FaultDomain.ISP,
-    FaultDomain.PROVIDER,
-    FaultDomain.PBX,
-    FaultDomain.UNDETERMINED,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +271,7 @@ def actions_of(findings: Sequence[Finding]) -> tuple[Action, ...]:
         # A finding over all targets repeats the word of the one that decided it.
         what = fill_pattern(pattern, [finding.target for finding in members])
         told.setdefault((party, what), []).extend(members)
-    order = sorted(told, key=lambda key: _PARTIES.index(key[0]) if key[0] in _PARTIES else len(_PARTIES))
+    order = sorted(told, key=lambda key: PARTIES.index(key[0]))
     return tuple(
         Action(
             party=party,

@@ -53,6 +53,7 @@ from vsipcheck.model.report import (
 )
 from vsipcheck.model.wording import fill_pattern, first_sentence, pattern_of
 from vsipcheck.model.words import (
+    PARTIES,
     Confidence,
     ExitCode,
     Failure,
@@ -64,6 +65,7 @@ from vsipcheck.model.words import (
 )
 
 __all__ = [
+    "PARTIES",
     "REPORT_SCHEMA",
     "Action",
     "AddressSeen",

@@ -78,6 +78,18 @@ class FaultDomain(_Word):
     OTHER = "other"
 
 
+# From the reader outwards: the order in which parties are told what to do.
+PARTIES = (
+    FaultDomain.HOST,
+    FaultDomain.LOCAL_NETWORK,
+    FaultDomain.PBX,
+    FaultDomain.ISP,
+    FaultDomain.PROVIDER,
+    FaultDomain.UNDETERMINED,
+    FaultDomain.OTHER,
+)
+
+
 class Confidence(_Word):
     """How well a verdict is founded."""
 

@@ -28,17 +28,6 @@ from vsipcheck.model import (
 # Worst first: what an eye has to meet before it tires.
 SEVERITY = (Status.FAIL, Status.WARN, Status.UNKNOWN, Status.OTHER, Status.PASS, Status.SKIP)
 
-# From the reader outwards.
-PARTIES = (
-    FaultDomain.HOST,
-    FaultDomain.LOCAL_NETWORK,
-    FaultDomain.PBX,
-    FaultDomain.ISP,
-    FaultDomain.PROVIDER,
-    FaultDomain.UNDETERMINED,
-    FaultDomain.OTHER,
-)
-
 _OVERALL = {
     Overall.READY: "READY",
     Overall.READY_WITH_WARNINGS: "READY, WITH WARNINGS",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
 from vsipcheck.model import (
+    PARTIES,
     CheckEvidence,
     ChecklistRow,
     Exchange,
@@ -22,7 +23,6 @@ from vsipcheck.model import (
     Status,
 )
 from vsipcheck.render.digest import (
-    PARTIES,
     SEVERITY,
     Group,
     addresses_seen,

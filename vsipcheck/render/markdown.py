@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-from vsipcheck.model import Finding, Report, Stage, Status
+from vsipcheck.model import PARTIES, Finding, Report, Stage, Status
 from vsipcheck.render.digest import (
-    PARTIES,
     addresses_seen,
     before_sending,
     blame,

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from enum import IntEnum
 
-from vsipcheck.model import ExitCode, Finding, Measure, Overall, Report, Status
-from vsipcheck.render.digest import PARTIES, deciding, find, key_words, party_name, worst_first
+from vsipcheck.model import PARTIES, ExitCode, Finding, Measure, Overall, Report, Status
+from vsipcheck.render.digest import deciding, find, key_words, party_name, worst_first
 from vsipcheck.render.line import render_line
 from vsipcheck.render.safe import clean
 

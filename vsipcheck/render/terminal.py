@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vsipcheck.model import Action, ChecklistRow, FaultDomain, Finding, Report, Stage, Status
+from vsipcheck.model import PARTIES, Action, ChecklistRow, FaultDomain, Finding, Report, Stage, Status
 from vsipcheck.render import RenderOptions
 from vsipcheck.render.digest import (
-    PARTIES,
     SEVERITY,
     Group,
     addresses_seen,
