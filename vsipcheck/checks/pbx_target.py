@@ -1,0 +1,184 @@
+"""Which PBX is meant, and what was recorded of it: its addresses, connections, and answers to OPTIONS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vsipcheck.checks.base import Facts
+from vsipcheck.checks.sip_addresses import sent_and_received
+from vsipcheck.checks.sip_dialogue import altered_fields
+from vsipcheck.model import Connection, Exchange, Failure, Lookup, Profile
+from vsipcheck.wire.errors import WireError
+from vsipcheck.wire.ip import AddressClass, classify
+from vsipcheck.wire.sip import SipRequest, SipResponse, parse_message
+from vsipcheck.wire.text import unescape
+
+CHECK_NAME = "pbx"
+F = TypeVar("F", Connection, Exchange)
+
+# What a connection or an exchange with the PBX is for, beside the calls. No word of the trunk's is among them.
+CONNECT, TLS = "pbx", "pbx_tls"
+OPTIONS, KEEPALIVE, UDP_OPTIONS = "pbx_options", "pbx_keepalive", "pbx_udp_options"
+LOOKUP = "pbx"
+
+# Where a PBX that is asked from inside its own network, or from its own host, is found.
+_INSIDE = frozenset(
+    (
+        *(AddressClass.PRIVATE, AddressClass.SHARED, AddressClass.UNIQUE_LOCAL),
+        *(AddressClass.LINK_LOCAL, AddressClass.LOOPBACK),
+    )
+)
+
+
+def host_and_port(pbx: str) -> tuple[str, int]:
+    """The parts of `host:port`, IPv6 without its brackets."""
+    host, _, port = pbx.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def provider_domain(profile: Profile, account_sid: str | None) -> str:
+    """The domain of the trunk's own From: the account's, or the provider's where no account is known."""
+    pattern = profile.signalling.domain_pattern
+    if account_sid:
+        return pattern.replace("{account_sid}", account_sid)
+    return pattern.replace("{account_sid}", "").strip(".")
+
+
+def address_class(address: str) -> AddressClass | None:
+    """What the address is for; None when it is none."""
+    try:
+        return classify(address)
+    except WireError:
+        return None
+
+
+def is_inside(address: str) -> bool:
+    """Whether an address is one that only its own network can reach."""
+    return address_class(address) in _INSIDE
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One OPTIONS exchange, read again: what came back, and the final answer that is ours."""
+
+    exchange: Exchange
+    request: SipRequest | None
+    received: tuple[SipRequest | SipResponse, ...]
+    answer: SipResponse | None
+    altered: SipResponse | None  # a final answer to us that does not match, where there is none that does
+    echoed: bool
+
+    @property
+    def speaks(self) -> bool:
+        """Whether a SIP server, or something that writes SIP, was heard."""
+        return any(isinstance(each, SipResponse) or not self._is_ours(each) for each in self.received)
+
+    def _is_ours(self, message: SipRequest) -> bool:
+        return self.request is not None and message.call_id == self.request.call_id
+
+
+def read_options(exchange: Exchange) -> Asked:
+    """The recorded messages of an OPTIONS exchange, judged by nothing but themselves."""
+    request, received = sent_and_received(exchange)
+    finals = [each for each in received if isinstance(each, SipResponse) and 200 <= each.status <= 699]
+    matched = [each for each in finals if request is not None and not altered_fields(request, each)]
+    altered = finals[-1] if finals and request is not None and not matched else None
+    echoed = any(
+        isinstance(each, SipRequest) and request is not None and each.call_id == request.call_id for each in received
+    )
+    answer = matched[0] if matched else None
+    return Asked(exchange, request, tuple(received), answer, altered, echoed)
+
+
+@dataclass(frozen=True, slots=True)
+class Pbx:
+    """Everything recorded of the one PBX, in the order in which it happened."""
+
+    host: str
+    port: int
+    lookups: tuple[Lookup, ...]
+    connections: tuple[Connection, ...]  # over TCP, calls included
+    tls_connections: tuple[Connection, ...]
+    options: tuple[Asked, ...]
+    keepalives: tuple[Exchange, ...]
+    udp: Asked | None
+    tls: Exchange | None
+    interrupted: bool
+
+    @property
+    def target(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def address(self) -> str | None:
+        """The address that was tried; None when there is none."""
+        tried = [connection.address for connection in self.connections]
+        return tried[0] if tried else None
+
+    @property
+    def where(self) -> str:
+        """The PBX as a person would look for it: its name, and the address that was tried."""
+        name = f"TCP {self.port} of {self.host}"
+        return name if self.address in (None, self.host) else f"{name} ({self.address})"
+
+    @property
+    def seen_from_inside(self) -> bool:
+        """Whether we stand where the trunk does not: the address is one that only its own network can reach."""
+        return self.address is not None and is_inside(self.address)
+
+    @property
+    def speaks_sip(self) -> bool:
+        """Whether anything that is SIP came over TCP, a pong included."""
+        return any(asked.speaks for asked in self.options) or any(each.failure is None for each in self.keepalives)
+
+
+def pbx_of(facts: Facts, pbx: str) -> Pbx:
+    """What the facts hold about the PBX, attempts that were cancelled left out."""
+    host, port = host_and_port(pbx)
+    connections = _done(facts.of(Connection, CHECK_NAME))
+    exchanges = _done(facts.of(Exchange, CHECK_NAME))
+    udp = [each for each in exchanges if each.purpose == UDP_OPTIONS]
+    tls = [each for each in exchanges if each.purpose == TLS]
+    cancelled = len(connections) < len(facts.of(Connection, CHECK_NAME))
+    return Pbx(
+        host=host,
+        port=port,
+        lookups=tuple(facts.of(Lookup, CHECK_NAME)),
+        connections=tuple(each for each in connections if each.purpose == CONNECT),
+        tls_connections=tuple(each for each in connections if each.purpose == TLS),
+        options=tuple(read_options(each) for each in exchanges if each.purpose == OPTIONS),
+        keepalives=tuple(each for each in exchanges if each.purpose == KEEPALIVE),
+        udp=read_options(udp[0]) if udp else None,
+        tls=tls[0] if tls else None,
+        interrupted=cancelled or facts.error_of(CHECK_NAME) is not None,
+    )
+
+
+def _done(facts: Iterable[F]) -> list[F]:
+    return [fact for fact in facts if fact.failure is not Failure.CANCELLED]
+
+
+def received_bytes(exchange: Exchange) -> bytes:
+    """What came back, without what we sent."""
+    found: list[bytes] = []
+    for message in exchange.messages:
+        if not message.sent:
+            try:
+                found.append(unescape(message.text))
+            except WireError:
+                continue
+    return b"".join(found)
+
+
+def messages_of(exchange: Exchange) -> Sequence[tuple[bool, float, SipRequest | SipResponse]]:
+    """(sent by us, when in ms, message) for every message that can be read, in order."""
+    found: list[tuple[bool, float, SipRequest | SipResponse]] = []
+    for message in exchange.messages:
+        try:
+            parsed = parse_message(unescape(message.text))
+        except WireError:
+            continue
+        found.append((message.sent, message.offset_ms, parsed))
+    return found
