@@ -68,7 +68,7 @@ ONLY_IN: dict[str, set[str]] = {
     "socket": {"net", "sim"},
     "select": {"net"},
     "selectors": {"net"},
-    "ssl": {"net"},
+    "ssl": {"net", "wire"},  # in `wire` without a socket: it writes a ClientHello into memory
     "http": {"net"},
     "urllib.request": set(),
     # dnspython is a codec here, and in `net` the reader of the system's configuration. The other parts open sockets of

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from render.chromium import Browser, missing, open_browser
 from render.fixture import HOSTILE, MEDIA, check_golden, make_healthy, make_report, make_single, poison
@@ -155,6 +155,7 @@ def test_hostile_text_stays_text(text: str) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=st.text(max_size=200))
+@example(text="\N{SUPERSCRIPT TWO}")  # a digit, and no decimal
 def test_any_text_keeps_the_page_whole(text: str) -> None:
     html = render(poison(make_report(), text), "html")
     Page(html)

@@ -169,9 +169,9 @@ def fact_words(ids: Sequence[str]) -> str:
     runs: list[list[str]] = []
     for fact in ids:
         check, _, number = fact.rpartition(".")
-        if runs and number.isdigit():
+        if runs and number.isdecimal():
             before, _, last = runs[-1][-1].rpartition(".")
-            if before == check and last.isdigit() and int(number) == int(last) + 1:
+            if before == check and last.isdecimal() and int(number) == int(last) + 1:
                 runs[-1].append(fact)
                 continue
         runs.append([fact])
