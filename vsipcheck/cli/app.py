@@ -227,7 +227,7 @@ def timer(request: Request) -> int:
     """Print a crontab line, or a systemd service and timer, that run `all --cron`; installs nothing."""
     from vsipcheck.cli.timer import print_timer
 
-    return print_timer(request)
+    return print_timer(request, parse)
 
 
 @profile_app.command(name="list")

@@ -7,8 +7,9 @@ import shlex
 import shutil
 import sys
 import zlib
+from collections.abc import Callable
 
-from vsipcheck.cli.options import Request, UsageError
+from vsipcheck.cli.options import Action, Request, UsageError
 from vsipcheck.cli.output import write_stdout
 from vsipcheck.cli.recording import COMMAND_TIMEOUT_S, MAX_SPLAY_S, PING_TIMEOUT_S
 
@@ -16,8 +17,8 @@ MINUTES_PER_HOUR, MINUTES_PER_DAY = 60, 1440
 DEFAULT_SPLAY_S = 30.0
 
 
-def print_timer(request: Request) -> int:
-    """Raises UsageError for a period that cron cannot keep, or options that `all` does not take."""
+def print_timer(request: Request, parse: Callable[[list[str]], Action]) -> int:
+    """`parse` reads a command line. Raises UsageError for a period that cron cannot keep, or options that `all` does not take."""
     every = request.every
     if every < 1 or (MINUTES_PER_HOUR % every if every < 60 else every % 60 or MINUTES_PER_DAY % every):
         raise UsageError(
@@ -27,7 +28,7 @@ def print_timer(request: Request) -> int:
         raise UsageError(f"--splay: expected seconds from 0 to {MAX_SPLAY_S:g}, found {request.splay:g}")
     splay_s = request.splay or min(DEFAULT_SPLAY_S, every * 60 / 2)
     options = list(request.run_options or ())
-    deadline_s = _checked_deadline_s(options)
+    deadline_s = _checked_deadline_s(options, parse)
     write = _cron if request.scheduler == "cron" else _systemd
     write_stdout(write(every, splay_s, deadline_s, options))
     return 0
@@ -118,9 +119,8 @@ WantedBy=timers.target
 """
 
 
-def _checked_deadline_s(options: list[str]) -> float:
+def _checked_deadline_s(options: list[str], parse: Callable[[list[str]], Action]) -> float:
     """How long a run with these options may take. Raises UsageError: a typing error must not wait for the night."""
-    from vsipcheck.cli.app import parse
     from vsipcheck.cli.run import profile_for
     from vsipcheck.cli.settings import settings_for
 
