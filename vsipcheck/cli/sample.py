@@ -9,8 +9,6 @@ from vsipcheck.cli.settings import settings_for
 
 
 def print_sample(request: Request) -> int:
-    from vsipcheck.samples import sample
-
     profile = profile_for(request)
     settings = settings_for(request, profile)
     from vsipcheck.samples import sample

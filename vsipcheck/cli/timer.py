@@ -18,7 +18,10 @@ DEFAULT_SPLAY_S = 30.0
 
 
 def print_timer(request: Request, parse: Callable[[list[str]], Action]) -> int:
-    """`parse` reads a command line. Raises UsageError for a period that cron cannot keep, or options that `all` does not take."""
+    """`parse` reads a command line.
+
+    Raises UsageError for a period that cron cannot keep, or options that `all` does not take.
+    """
     every = request.every
     if every < 1 or (MINUTES_PER_HOUR % every if every < 60 else every % 60 or MINUTES_PER_DAY % every):
         raise UsageError(
