@@ -1,7 +1,7 @@
 """Small far ends that no packaged server plays: address echo over HTTPS, and listeners that misbehave. Stdlib only.
 
 `answerers.py echo MODE CERTIFICATE KEY ADDRESS:PORT...`, `answerers.py tcp MODE ADDRESS:PORT`,
-`answerers.py udp ADDRESS FIRST LAST`, `answerers.py natpmp ADDRESS`.
+`answerers.py udp ADDRESS FIRST LAST`, `answerers.py natpmp ADDRESS`, `answerers.py rtp MODE ADDRESS PORT [OTHER]`.
 """
 
 from __future__ import annotations
@@ -239,8 +239,23 @@ def always_tells(connection: socket.socket) -> None:
     answer_all(connection, lambda via: via.replace(b";rport", b";rport=%d" % port) + told)
 
 
-SIP_MODES: dict[str, Callable[[socket.socket], None]] = {"never_tells": never_tells, "always_tells": always_tells}
-"""SIP servers that are healthy, and differ in what they tell a client of its address."""
+def hangs_up_ringing(connection: socket.socket) -> None:
+    """OPTIONS is answered; an INVITE rings, and the connection is closed."""
+    while request := read_request(connection):
+        if not request.startswith(b"INVITE "):
+            connection.sendall(answer(request))
+            continue
+        connection.sendall(answer(request, b"100 Trying") + answer(request, b"180 Ringing"))
+        time.sleep(0.05)
+        return
+
+
+SIP_MODES: dict[str, Callable[[socket.socket], None]] = {
+    "never_tells": never_tells,
+    "always_tells": always_tells,
+    "hangs_up_ringing": hangs_up_ringing,
+}
+"""SIP servers that OPTIONS finds healthy. The first ones differ in what they tell a client of its address."""
 
 
 def serve_tcp(mode: str, address: str) -> None:
@@ -275,6 +290,29 @@ def serve_udp(address: str, first: int, last: int) -> None:
                 pass  # an ICMP error for an earlier datagram
 
 
+def serve_rtp(mode: str, address: str, port: int, other: str) -> None:
+    """Whatever comes to the port goes back where it came from: `same` from that port, `other_port` from another,
+    `other_address` from there, `halved` every second packet, `relabelled` as G.729, `noise` as no RTP at all, `mute`
+    not."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taking,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as giving,
+    ):
+        taking.bind((address, port))
+        giving.bind((other if mode == "other_address" else address, port if mode == "other_address" else port + 10))
+        count = 0
+        while True:
+            data, sender = taking.recvfrom(65535)
+            count += 1
+            if mode == "mute" or (mode == "halved" and count % 2):
+                continue
+            if mode == "relabelled":
+                data = data[:1] + bytes([data[1] & 0x80 | 18]) + data[2:]
+            elif mode == "noise":
+                data = b"\x00not RTP"
+            (giving if mode.startswith("other") else taking).sendto(data, sender)
+
+
 def serve_nat_pmp(address: str) -> None:
     """A router that says by NAT-PMP (RFC 6886 §3.2) that its external address is `address`, and maps nothing."""
     external = socket.inet_aton(address)
@@ -296,6 +334,8 @@ def main(arguments: list[str]) -> None:
         serve_tcp(rest[0], rest[1])
     elif kind == "natpmp":
         serve_nat_pmp(rest[0])
+    elif kind == "rtp":
+        serve_rtp(rest[0], rest[1], int(rest[2]), rest[3] if len(rest) > 3 else rest[1])
     else:
         serve_udp(rest[0], int(rest[1]), int(rest[2]))
 

@@ -89,8 +89,12 @@ def prepare(scenario: Scenario, work: Path) -> list[Peer]:
     return peers
 
 
+def kamailio_modules() -> Path:
+    """Where the distribution puts them."""
+    return next(iter(Path("/usr/lib").glob("*/kamailio/modules")), Path("/usr/lib64/kamailio/modules"))
+
+
 def _kamailio(name: str, address: str, server: Kamailio, work: Path) -> Peer:
-    modules = next(iter(Path("/usr/lib").glob("*/kamailio/modules")), Path("/usr/lib64/kamailio/modules"))
     act = "".join(f'    append_to_reply("{header}\\r\\n");\n' for header in server.headers)
     if server.delay_ms:
         act += f'    usleep("{server.delay_ms * 1000}");\n'
@@ -107,7 +111,7 @@ server_signature=no
 enable_sctp=no
 listen=tcp:{address}:{SIP_PORT}
 listen=tcp:{address}:{IN_DIALOG_PORT}
-mpath="{modules}/"
+mpath="{kamailio_modules()}/"
 loadmodule "sl.so"
 loadmodule "pv.so"
 loadmodule "textops.so"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from lab.laboratory import Lab
+from lab.pbx_peers import LISTENS_WITHIN_S
 
-LISTENS_WITHIN_S = 10.0
 HEARS_WITHIN_S = 10.0
 
 VIA, FROM, TO = "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]-[call_number]"
@@ -92,10 +92,11 @@ def listening_sipp(
     path.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="{name}">\n{steps}\n</scenario>\n')
     messages, log = path.with_suffix(".messages"), path.with_suffix(".log")
     messages.unlink(missing_ok=True)
-    # No -bg: it would be a child of nobody. What it draws on its screen is of no use to anybody.
+    # -nd: nothing is sent that the steps do not say. No -bg: it would be a child of nobody. What it draws on its screen
+    # is of no use to anybody.
     command = [
         *("sipp", "-sf", str(path), "-t", transport, "-i", address, "-p", str(port)),
-        *("-deadcall_wait", "0", "-nostdin", "-trace_msg", "-message_file", str(messages), *options),
+        *("-deadcall_wait", "0", "-nostdin", "-nd", "-trace_msg", "-message_file", str(messages), *options),
     ]
     with log.open("w") as output:
         process = lab.popen(command, node=node, root=True, stdout=subprocess.DEVNULL, stderr=output.fileno())

@@ -103,7 +103,7 @@ def customer_site(scenario: Scenario) -> list[Node]:
         lan, lan_router, lan_prefix = ("192.168.10.2", "192.168.10.1", 24)
         if host_is_public:
             lan, lan_router, lan_prefix = PUBLIC, "49.36.10.1", 28
-        inside = (f"{lan_router}/{lan_prefix}",)
+        inside: tuple[str, ...] = (f"{lan_router}/{lan_prefix}",)
         extra = (SECOND_PUBLIC,) if scenario.second_uplink else ()
         nodes.append(Node("edge", "isp1", line, router, prefix, extra, () if wan_nat else inside))
         if scenario.site == "router":
