@@ -1,15 +1,22 @@
-"""RTP and RTCP packets (RFC 3550): probes of PCMA silence (RFC 3551) that carry a number, and parsers."""
+"""RTP and RTCP packets (RFC 3550): probes of PCMA silence (RFC 3551) that carry a number, parsers, and what a received
+stream is told by."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
 
 PCMA_PAYLOAD_TYPE = 8
+PCMU_PAYLOAD_TYPE = 0
 PCMA_CLOCK_RATE_HZ = 8000
 # Zero amplitude in A-law with the even bits inverted, G.711 as RFC 3551 §4.5.14 takes it.
 PCMA_SILENCE = 0xD5
+# One period of 1 kHz at 8000 samples a second, 24 dB below the digital milliwatt of G.711 tables 5 and 6: a quiet tone.
+# In A-law each segment is half the one above, so these are the table's octets four segments down.
+PCMA_TONE = bytes.fromhex("74 61 61 74 f4 e1 e1 f4")
+PCMU_TONE = bytes.fromhex("5a 49 49 5a da c9 c9 da")
 # How much of a probe has to be quoted: an RTP header, or an SR up to the end of the number.
 RTP_HEADER_LENGTH = 12
 RTCP_NUMBER_END = 14
@@ -24,6 +31,9 @@ RTCP_APP = 204
 
 _SDES_CNAME = 1
 _SAMPLES_A_PACKET = 160
+# RFC 3550 §A.1: sequence numbers further ahead than the first are a restart, those behind by up to the second are late.
+_MAX_DROPOUT = 3000
+_MAX_MISORDER = 100
 # RFC 3551 §4.2: a receiver should accept packets of 0 to 200 ms.
 _MAX_PAYLOAD_MS = 200
 # An Ethernet frame holds 184 packets that name a source, at 8 octets each; the cap is for larger datagrams.
@@ -61,6 +71,17 @@ class RtcpPacket(NamedTuple):
     body: bytes
 
 
+def rtp_packet(
+    *, payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes, marker: bool = False
+) -> bytes:
+    """The octets of an RTP packet without padding, extension or contributing sources. Raises WireError for a field that
+    does not fit. RFC 3550 §5.1."""
+    if not 0 <= payload_type <= 127:
+        raise WireError(f"payload type {payload_type} does not fit into 7 bits")
+    header = bytes((0x80, (0x80 if marker else 0) | payload_type))
+    return header + _pack_unsigned(sequence, 2) + _pack_unsigned(timestamp, 4) + _pack_unsigned(ssrc, 4) + payload
+
+
 def silence_packet(
     *,
     sequence: int,
@@ -79,9 +100,14 @@ def silence_packet(
     octets = payload_ms * PCMA_CLOCK_RATE_HZ // 1000
     if len(mark) > octets:
         raise WireError(f"a mark of {len(mark)} octets in a payload of {octets}")
-    header = bytes((0x80, (0x80 if marker else 0) | PCMA_PAYLOAD_TYPE))
-    header += _pack_unsigned(sequence, 2) + _pack_unsigned(timestamp, 4) + _pack_unsigned(ssrc, 4)
-    return header + mark + bytes((PCMA_SILENCE,)) * (octets - len(mark))
+    return rtp_packet(
+        payload_type=PCMA_PAYLOAD_TYPE,
+        sequence=sequence,
+        timestamp=timestamp,
+        ssrc=ssrc,
+        payload=mark + bytes((PCMA_SILENCE,)) * (octets - len(mark)),
+        marker=marker,
+    )
 
 
 def probe_packet(number: int, ssrc: int) -> bytes:
@@ -214,6 +240,93 @@ def parse_rtcp(data: bytes) -> list[RtcpPacket]:
         packets.append(RtcpPacket(packet_type, data[offset] & 0x1F, length, data[offset + 4 : end]))
         offset = end
     return packets
+
+
+class SequenceCount(NamedTuple):
+    """What the sequence numbers of one source tell. `lost` is RFC 3550's: expected less received, so that a duplicate
+    hides a loss and it may be negative; `missing` are the numbers that never came."""
+
+    expected: int
+    received: int
+    missing: int
+    reordered: int  # that came after a later one
+    duplicates: int
+
+    @property
+    def lost(self) -> int:
+        return self.expected - self.received
+
+
+def count_sequence(sequences: Iterable[int]) -> SequenceCount:
+    """Losses, duplicates and late arrivals of one source, from its sequence numbers in order of arrival.
+
+    Numbers are extended over wraps. A jump by 3,000 or more ahead, or more than 100 back, is passed over once, and
+    with the number after it begins a new count, which is added. RFC 3550 §A.1, §A.3.
+    """
+    expected = received = missing = reordered = duplicates = 0
+    seen: set[int] = set()
+    base = highest = 0
+    bad: int | None = None
+
+    def close() -> None:
+        nonlocal expected, missing
+        if seen:
+            expected += highest - base + 1
+            # What was sent before the first that came is expected by nobody, as in the RFC.
+            missing += highest - base + 1 - sum(each >= base for each in seen)
+
+    for sequence in sequences:
+        number = sequence & 0xFFFF
+        ahead = (number - highest) & 0xFFFF
+        if not seen or (bad == number and _MAX_DROPOUT <= ahead <= 0x10000 - _MAX_MISORDER):
+            close()
+            base = highest = number
+            seen = {number}
+            bad = None
+            received += 1
+        elif ahead < _MAX_DROPOUT or ahead > 0x10000 - _MAX_MISORDER:
+            extended = highest + (ahead if ahead < _MAX_DROPOUT else ahead - 0x10000)
+            if extended in seen:
+                duplicates += 1
+            elif extended < highest:
+                reordered += 1
+            seen.add(extended)
+            highest = max(highest, extended)
+            received += 1
+        else:
+            bad = (number + 1) & 0xFFFF
+    close()
+    return SequenceCount(expected, received, missing, reordered, duplicates)
+
+
+class Jitter(NamedTuple):
+    """The interarrival jitter in milliseconds: as it stood at the end, and at its largest."""
+
+    last_ms: float
+    max_ms: float
+
+
+def interarrival_jitter(arrivals: Iterable[tuple[int, float]], clock_rate_hz: int) -> Jitter | None:
+    """The jitter of one source from (timestamp, arrival in ms) in order of arrival; None for fewer than two packets.
+
+    J += (|D| - J) / 16, where D is by how much a packet came later than its timestamp, compared with the one before.
+    Raises WireError for a clock rate that is none. RFC 3550 §6.4.1, §A.8.
+    """
+    if clock_rate_hz <= 0:
+        raise WireError(f"a clock of {clock_rate_hz} Hz")
+    jitter = largest = 0.0
+    before: tuple[int, float] | None = None
+    count = 0
+    for timestamp, arrival_ms in arrivals:
+        if before is not None:
+            step = (timestamp - before[0]) & 0xFFFFFFFF
+            step -= (step & 0x80000000) << 1
+            difference_ms = (arrival_ms - before[1]) - step * 1000 / clock_rate_hz
+            jitter += (abs(difference_ms) - jitter) / 16
+            largest = max(largest, jitter)
+        before = timestamp, arrival_ms
+        count += 1
+    return Jitter(jitter, largest) if count > 1 else None
 
 
 def _rtcp_header(count: int, packet_type: int, body: bytes) -> bytes:
