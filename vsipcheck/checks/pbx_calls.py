@@ -1,0 +1,190 @@
+"""The test calls, read again from the messages that were recorded: what came to the INVITE, and how the call ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vsipcheck.checks.base import Facts
+from vsipcheck.checks.pbx_call import CALL_NOTE, INVITE, INVITE_PCMU
+from vsipcheck.checks.pbx_target import CHECK_NAME, Asked, messages_of
+from vsipcheck.checks.sip_dialogue import altered_fields
+from vsipcheck.model import Exchange, Failure, Note
+from vsipcheck.wire.errors import WireError
+from vsipcheck.wire.sdp import MediaDescription, SessionDescription, parse_sdp
+from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A message, and when it came or went."""
+
+    at_ms: float
+    message: SipRequest | SipResponse
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedCall:
+    """One call, from its INVITE to its end. Times are those of the messages; None where a thing did not happen.
+
+    `repeats`: how often the 2xx came again at least REPEAT_MS after our ACK. `hung_up_ms`: when the PBX's BYE came.
+    """
+
+    exchange: Exchange
+    note: Note | None
+    invite: SipRequest
+    invite_ms: float
+    provisionals: tuple[SipResponse, ...]
+    ringing_ms: float | None  # the first answer past 100
+    final: SipResponse | None
+    final_ms: float | None
+    altered: SipResponse | None
+    acked_ms: float | None
+    repeats: int
+    cancelled_ms: float | None
+    cancel_status: int | None
+    bye_ms: float | None
+    bye_status: int | None
+    hung_up_ms: float | None
+    requests: tuple[SipRequest, ...]
+
+    @property
+    def answered(self) -> bool:
+        return self.final is not None and 200 <= self.final.status < 300
+
+    @property
+    def rang(self) -> bool:
+        """Whether anything past 100 came before the final answer: RFC 3261 §21.1."""
+        return any(each.status > 100 for each in self.provisionals)
+
+    @property
+    def description(self) -> SessionDescription | None:
+        """The SDP of the answer: that of the 2xx, else the last of a provisional answer. None if there is none."""
+        if self.answered and self.final is not None:
+            return read_sdp(self.final)
+        found = [read_sdp(each) for each in self.provisionals]
+        return next((each for each in reversed(found) if each is not None), None)
+
+    @property
+    def described_early(self) -> bool:
+        """Whether the SDP is a provisional answer's."""
+        return not self.answered and self.description is not None
+
+    @property
+    def offer(self) -> MediaDescription | None:
+        description = read_sdp(self.invite)
+        return description.audio if description else None
+
+    @property
+    def reinvites(self) -> int:
+        return sum(each.method in ("INVITE", "UPDATE") for each in self.requests)
+
+
+# What crosses our ACK on the wire is no repetition in spite of it. Timers of RFC 3261 §13.3.1.4 begin at 500 ms.
+REPEAT_MS = 400.0
+
+
+def read_sdp(message: SipMessage) -> SessionDescription | None:
+    """The session description in a message; None where there is none that can be read."""
+    kind = (message.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if not message.body or kind not in ("", "application/sdp"):
+        return None
+    try:
+        return parse_sdp(message.body)
+    except WireError:
+        return None
+
+
+def has_audio(description: SessionDescription | None) -> bool:
+    return description is not None and description.audio is not None
+
+
+def placed_calls(facts: Facts) -> tuple[PlacedCall | None, PlacedCall | None]:
+    """The call that offers all codecs, and the one that offers PCMU alone; None for what was not placed."""
+    exchanges = facts.of(Exchange, CHECK_NAME)
+    notes = [note for note in facts.of(Note, CHECK_NAME) if note.topic == CALL_NOTE]
+    found: list[PlacedCall | None] = []
+    for purpose in (INVITE, INVITE_PCMU):
+        exchange = next((each for each in exchanges if each.purpose == purpose), None)
+        note = next((each for each in notes if each.values.get("purpose") == purpose), None)
+        found.append(None if exchange is None else _read(exchange, note))
+    return found[0], found[1]
+
+
+def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
+    messages = messages_of(exchange)
+    invites = [(at, each) for sent, at, each in messages if sent and _is(each, "INVITE")]
+    if not invites:
+        return None
+    invite_ms, invite = invites[0]
+    assert isinstance(invite, SipRequest)
+    sent = [At(at, each) for ours, at, each in messages if ours]
+    heard = [At(at, each) for ours, at, each in messages if not ours]
+    answers = [(each.at_ms, each.message) for each in heard if isinstance(each.message, SipResponse)]
+    ours = [(at, each) for at, each in answers if not altered_fields(invite, each)]
+    finals = [(at, each) for at, each in ours if 200 <= each.status <= 699]
+    of_invite = [each for _, each in answers if (cseq := each.cseq) is None or cseq.method == "INVITE"]
+    altered = [each for each in of_invite if altered_fields(invite, each)]
+    acked_ms = _when(sent, "ACK")
+    final_ms, final = finals[0] if finals else (None, None)
+    again = [at for at, each in finals[1:] if 200 <= each.status < 300 and final and each.to_tag == final.to_tag]
+    return PlacedCall(
+        exchange=exchange,
+        note=note,
+        invite=invite,
+        invite_ms=invite_ms,
+        provisionals=tuple(each for _, each in ours if each.status < 200),
+        ringing_ms=next((at for at, each in ours if 100 < each.status < 200), None),
+        final=final,
+        final_ms=final_ms,
+        altered=altered[-1] if altered and not ours else None,
+        acked_ms=acked_ms,
+        repeats=sum(acked_ms is not None and at >= acked_ms + REPEAT_MS for at in again),
+        cancelled_ms=_when(sent, "CANCEL"),
+        cancel_status=_status_of(answers, "CANCEL"),
+        bye_ms=_when(sent, "BYE"),
+        bye_status=_status_of(answers, "BYE"),
+        hung_up_ms=_when(heard, "BYE"),
+        requests=tuple(each.message for each in heard if isinstance(each.message, SipRequest)),
+    )
+
+
+def _is(message: SipRequest | SipResponse, method: str) -> bool:
+    return isinstance(message, SipRequest) and message.method == method
+
+
+def _when(messages: Sequence[At], method: str) -> float | None:
+    return next((each.at_ms for each in messages if _is(each.message, method)), None)
+
+
+def _status_of(answers: Sequence[tuple[float, SipResponse]], method: str) -> int | None:
+    """The final status that a request of that method got."""
+    return next(
+        (each.status for _, each in answers if each.status >= 200 and each.cseq and each.cseq.method == method), None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The two calls, and the session description that OPTIONS showed."""
+
+    first: PlacedCall | None
+    pcmu: PlacedCall | None
+    shown: SessionDescription | None
+
+    @property
+    def placed(self) -> bool:
+        return self.first is not None
+
+
+def calls_of(facts: Facts, options: Sequence[Asked]) -> Calls:
+    """What was said about media, and where."""
+    first, pcmu = placed_calls(facts)
+    shown = [read_sdp(asked.answer) for asked in options if asked.answer is not None and asked.answer.status < 300]
+    return Calls(first, pcmu, next((each for each in shown if each is not None and each.audio is not None), None))
+
+
+def broke_off(call: PlacedCall) -> Failure | None:
+    """How the connection ended before the call was settled; None where it did not."""
+    failure = call.exchange.failure
+    return failure if failure in (Failure.RESET, Failure.CLOSED_EARLY) and call.final is None else None

@@ -1,0 +1,531 @@
+"""What the PBX's session descriptions say: codecs and their order, DTMF, and where it wants the audio.
+
+- An answer may name one codec of those offered (RFC 3264 §6.1), so that one which names PCMA alone does not say that
+  PCMU is refused: a second call, which offers PCMU alone, does.
+- What an answer to OPTIONS describes is what the PBX can do for somebody (RFC 3261 §11.2), not what it answers to the
+  trunk. It supports, and fails nobody.
+- A private media address, seen from outside, is the classic one-way audio. Seen from inside the PBX's own network it is
+  what it should be, and the trunk may be given another (`localnet`, `externip`): then it is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from vsipcheck.checks.pbx_calls import Calls, PlacedCall
+from vsipcheck.checks.pbx_routing import code_row
+from vsipcheck.checks.pbx_target import Pbx, address_class
+from vsipcheck.checks.pbx_verdict import REJECTED, let_in, quoted, verdict
+from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
+from vsipcheck.wire.ip import AddressClass
+from vsipcheck.wire.sdp import MediaDescription
+
+CODECS = "pbx.codecs"
+DTMF = "pbx.dtmf"
+MEDIA_ADDRESS = "pbx.media_address"
+GUIDE_ORDER = "Best Practices and Pre-checks: During Configuration"
+
+# Formats beside the audio: RFC 4733, RFC 3389.
+_BESIDE = frozenset({"TELEPHONE-EVENT", "CN", "RED"})
+_CLOCK_HZ = 8000  # G.711's, which its telephone-events have to share: RFC 4733 §2.1
+
+
+def audio_codecs(audio: MediaDescription) -> list[str]:
+    """The encoding names of an audio section in its order, upper case, without DTMF and comfort noise."""
+    names = [(codec.encoding or f"payload type {codec.payload_type}").upper() for codec in audio.codecs]
+    return [name for name in names if name not in _BESIDE]
+
+
+# --- codecs
+
+
+def judge_codecs(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -> Finding:
+    """`pbx.codecs`: whether each of the trunk's codecs is accepted, the preferred one first."""
+    call = calls.first
+    if call is not None:
+        final = call.final
+        if final is not None and final.status >= 300 and code_row(final.status).reason == "offer_rejected":
+            return verdict(
+                CODECS,
+                pbx,
+                Status.FAIL,
+                "offer_rejected",
+                f"The PBX rejects an offer of {' and '.join(profile.media.codecs)} over plain RTP with "
+                f"{quoted(f'{final.status} {final.reason}', 60)}.",
+                facts=[call.exchange],
+                confidence=Confidence.LIKELY,
+                remedy=_allow(profile),
+                settle_by="Look up in the PBX's log what it wants instead: other codecs, or SRTP.",
+                guide_section="Best Practices and Pre-checks: Before Configuration",
+            )
+        description = call.description
+        if description is not None and description.audio is not None:
+            return _answered(pbx, calls, call, description.audio, profile)
+        if call.answered:
+            return verdict(
+                CODECS,
+                pbx,
+                Status.FAIL,
+                "no_answer_sdp",
+                "The PBX answers the call without a session description that can be read: no audio can be set up.",
+                facts=[call.exchange],
+                confidence=Confidence.PROVEN,
+                remedy="Let the PBX answer the offer in its 200 (RFC 3261 §13.2.1).",
+            )
+    if calls.shown is not None and calls.shown.audio is not None:
+        return _shown(pbx, calls.shown.audio, profile, settings)
+    return _unseen(pbx, calls, settings)
+
+
+def _allow(profile: Profile) -> str:
+    return (
+        f"Allow {', then '.join(profile.media.codecs)} over plain RTP for the trunk (Asterisk: `disallow=all`, "
+        "`allow=alaw`, `allow=ulaw`; FreeSWITCH: `inbound-codec-prefs` PCMA,PCMU)."
+    )
+
+
+def _answered(pbx: Pbx, calls: Calls, call: PlacedCall, audio: MediaDescription, profile: Profile) -> Finding:
+    names = audio_codecs(audio)
+    preferred, fallback = (*profile.media.codecs, "", "")[:2]
+    trunks = [name for name in names if name in profile.media.codecs]
+    told = quoted(", ".join(names) or "no codec", 120)
+    by = "while it rings" if call.described_early else "in its answer"
+    second = calls.pcmu
+    facts = [call.exchange, second.exchange if second else None]
+    ptime_ms = audio.ptime_ms
+    measures = () if ptime_ms is None else (Measure(name="ptime_ms", value=ptime_ms, unit="ms"),)
+    if audio.port == 0:
+        return verdict(
+            CODECS,
+            pbx,
+            Status.FAIL,
+            "audio_rejected",
+            "The PBX answers the call and rejects its audio (port 0).",
+            facts=facts,
+            confidence=Confidence.PROVEN,
+            remedy=_allow(profile),
+            measures=measures,
+        )
+    if not trunks:
+        return verdict(
+            CODECS,
+            pbx,
+            Status.FAIL,
+            "no_g711",
+            f"The PBX names {told} {by}, none of {' and '.join(profile.media.codecs)}, which are all that was offered.",
+            facts=facts,
+            confidence=Confidence.PROVEN,
+            remedy=_allow(profile),
+            guide_section="Best Practices and Pre-checks: Before Configuration",
+            measures=measures,
+        )
+    order = f"Put {preferred} before {fallback} on the PBX for calls of the trunk."
+    if preferred in trunks and fallback in trunks:
+        if names[0] == preferred:
+            return verdict(
+                CODECS,
+                pbx,
+                Status.PASS,
+                "both_accepted",
+                f"The PBX names {told} {by}: each of the trunk's codecs, {preferred} first.",
+                facts=facts,
+                guide_section=GUIDE_ORDER,
+                measures=measures,
+            )
+        first = names[0] if names[0] not in trunks else fallback
+        return verdict(
+            CODECS,
+            pbx,
+            Status.WARN,
+            "preferred_not_first",
+            f"The PBX names {told} {by}: {quoted(first, 40)} before {preferred}, though {preferred} was offered first.",
+            facts=facts,
+            confidence=Confidence.PROVEN,
+            remedy=order,
+            guide_section=GUIDE_ORDER,
+            measures=measures,
+        )
+    if preferred not in trunks:
+        return verdict(
+            CODECS,
+            pbx,
+            Status.WARN,
+            "fallback_chosen",
+            f"The PBX names {told} {by}: {fallback} and not {preferred}, though {preferred} was offered first.",
+            facts=facts,
+            confidence=Confidence.PROVEN,
+            remedy=order,
+            guide_section=GUIDE_ORDER,
+            measures=measures,
+        )
+    return _preferred_alone(pbx, told, by, second, facts, measures, profile)
+
+
+def _preferred_alone(
+    pbx: Pbx,
+    told: str,
+    by: str,
+    second: PlacedCall | None,
+    facts: Sequence[object],
+    measures: tuple[Measure, ...],
+    profile: Profile,
+) -> Finding:
+    """An answer with the preferred codec alone: what the second call, which offers the other alone, says of that."""
+    preferred, fallback = (*profile.media.codecs, "", "")[:2]
+    if not fallback:
+        reason, says = "both_accepted", "the trunk's codec"
+        return verdict(CODECS, pbx, Status.PASS, reason, f"The PBX names {told} {by}: {says}.", facts=facts)
+    description = second.description if second is not None else None
+    audio = description.audio if description is not None else None
+    if audio is not None and audio.port and fallback in audio_codecs(audio):
+        return verdict(
+            CODECS,
+            pbx,
+            Status.PASS,
+            "each_accepted",
+            f"The PBX names {told} {by}, and accepts {fallback} where nothing else is offered.",
+            facts=facts,
+            guide_section=GUIDE_ORDER,
+            measures=measures,
+        )
+    final = second.final if second is not None else None
+    refused = final is not None and final.status >= 300 and code_row(final.status).reason == "offer_rejected"
+    if refused or audio is not None:
+        how = f"{final.status}" if refused and final is not None else "an answer without it"
+        return verdict(
+            CODECS,
+            pbx,
+            Status.WARN,
+            "fallback_refused",
+            f"The PBX takes {preferred}, and rejects {fallback} where nothing else is offered ({how}).",
+            facts=facts,
+            confidence=Confidence.LIKELY,
+            remedy=_allow(profile),
+            guide_section=GUIDE_ORDER,
+            measures=measures,
+        )
+    return verdict(
+        CODECS,
+        pbx,
+        Status.WARN,
+        "fallback_unseen",
+        f"The PBX names {told} {by}, which is right; whether it would take {fallback}, no second call showed.",
+        facts=facts,
+        domain=FaultDomain.UNDETERMINED,
+        settle_by=f"Run again, so that the second call, which offers {fallback} alone, is answered.",
+        guide_section=GUIDE_ORDER,
+        measures=measures,
+    )
+
+
+def _shown(pbx: Pbx, audio: MediaDescription, profile: Profile, settings: Settings) -> Finding:
+    """What the answer to OPTIONS lists: what the PBX can do, for somebody."""
+    names = audio_codecs(audio)
+    preferred, fallback = (*profile.media.codecs, "", "")[:2]
+    told = quoted(", ".join(names) or "no codec", 120)
+    facts = [asked.exchange for asked in pbx.options]
+    settle_by = "Place a call: --invite NUMBER." if settings.invite is None else "Let the call be answered."
+    missing = [name for name in profile.media.codecs if name not in names]
+    if len(missing) == len(profile.media.codecs):
+        return verdict(
+            CODECS,
+            pbx,
+            Status.UNKNOWN,
+            "no_g711_listed",
+            f"In its answer to OPTIONS the PBX lists {told}, and no G.711. What it answers to a call is not known.",
+            facts=facts,
+            remedy=_allow(profile),
+            settle_by=settle_by,
+        )
+    if missing:
+        return verdict(
+            CODECS,
+            pbx,
+            Status.WARN,
+            "one_listed",
+            f"In its answer to OPTIONS the PBX lists {told}, without {' and '.join(missing)}.",
+            facts=facts,
+            remedy=_allow(profile),
+            settle_by=settle_by,
+            guide_section=GUIDE_ORDER,
+        )
+    if names.index(preferred) > (names.index(fallback) if fallback in names else len(names)):
+        return verdict(
+            CODECS,
+            pbx,
+            Status.WARN,
+            "listed_in_other_order",
+            f"In its answer to OPTIONS the PBX lists {told}: {fallback} before {preferred}.",
+            facts=facts,
+            remedy=f"Put {preferred} before {fallback} on the PBX for calls of the trunk.",
+            settle_by=settle_by,
+            guide_section=GUIDE_ORDER,
+        )
+    return verdict(
+        CODECS,
+        pbx,
+        Status.PASS,
+        "both_listed",
+        f"In its answer to OPTIONS the PBX lists {told}. That shows what it can do, not what it answers to a call.",
+        facts=facts,
+        confidence=Confidence.POSSIBLE,
+        settle_by=settle_by,
+        guide_section=GUIDE_ORDER,
+    )
+
+
+def _unseen(pbx: Pbx, calls: Calls, settings: Settings) -> Finding:
+    call = calls.first
+    remedy: str | None = None
+    facts: list[object] = [asked.exchange for asked in pbx.options]
+    if call is not None:
+        facts.append(call.exchange)
+    if not pbx.speaks_sip and call is None:
+        why, settle_by = "no SIP came from there", "See pbx.transport."
+    elif settings.invite is None:
+        why = "its answer to OPTIONS does not say"
+        settle_by = "Give --invite NUMBER: the PBX is called just as the trunk would, and hung up on."
+    elif call is not None and call.final is not None and call.final.status in REJECTED:
+        why, settle_by = "it rejects a source that it does not know", "See pbx.call."
+        remedy = let_in(pbx)
+    elif call is not None:
+        why, settle_by = "no answer to the call described any media", "Let somebody or something answer the call."
+    else:
+        why, settle_by = "no call could be placed", "See pbx.call."
+    return verdict(
+        CODECS,
+        pbx,
+        Status.UNKNOWN,
+        "unseen",
+        f"Which codecs the PBX takes was not seen: {why}.",
+        facts=facts,
+        domain=FaultDomain.UNDETERMINED,
+        remedy=remedy,
+        settle_by=settle_by,
+    )
+
+
+# --- DTMF
+
+
+def judge_dtmf(pbx: Pbx, calls: Calls) -> Finding | None:
+    """`pbx.dtmf`: telephone-events in what the PBX describes; None where it describes no audio."""
+    call = calls.first
+    description = call.description if call is not None else None
+    audio = description.audio if description is not None else None
+    if call is None or audio is None or audio.port == 0:
+        return _dtmf_shown(pbx, calls)
+    event = audio.codec("telephone-event")
+    offered = call.offer.codec("telephone-event") if call.offer is not None else None
+    if event is None:
+        return verdict(
+            DTMF,
+            pbx,
+            Status.WARN,
+            "no_telephone_event",
+            "The PBX leaves out telephone-event, which was offered: keys that callers press would have to come "
+            "through as tones in the audio, which menus often miss.",
+            facts=[call.exchange],
+            confidence=Confidence.PROVEN,
+            remedy="Set DTMF to RFC 4733 (RFC 2833) for the trunk (chan_sip: `dtmfmode=rfc2833`; PJSIP: "
+            "`dtmf_mode=rfc4733`; FreeSWITCH: `dtmf-type` rfc2833).",
+        )
+    told = f"telephone-event/{event.clock_rate_hz} as payload type {event.payload_type}"
+    if event.clock_rate_hz != _CLOCK_HZ:
+        return verdict(
+            DTMF,
+            pbx,
+            Status.WARN,
+            "other_clock",
+            f"The PBX's answer has {told}: with G.711 its clock has to be {_CLOCK_HZ} Hz (RFC 4733 §2.1).",
+            facts=[call.exchange],
+            confidence=Confidence.PROVEN,
+            remedy="Let the PBX answer telephone-event with the clock rate of the audio codec.",
+        )
+    if offered is not None and offered.payload_type != event.payload_type:
+        return verdict(
+            DTMF,
+            pbx,
+            Status.WARN,
+            "other_payload_type",
+            f"The PBX's answer has {told}, offered as {offered.payload_type}: legal, and some peers lose key presses "
+            "over it (RFC 3264 §6.1 asks to keep the number).",
+            facts=[call.exchange],
+            confidence=Confidence.PROVEN,
+            remedy="Let the PBX keep the payload type of the offer (PJSIP: `asymmetric_rtp_codec=no`).",
+        )
+    return verdict(
+        DTMF, pbx, Status.PASS, "telephone_event", f"The PBX's answer has {told}, as offered.", facts=[call.exchange]
+    )
+
+
+def _dtmf_shown(pbx: Pbx, calls: Calls) -> Finding | None:
+    audio = calls.shown.audio if calls.shown is not None else None
+    if audio is None:
+        return None
+    facts = [asked.exchange for asked in pbx.options]
+    if audio.has("telephone-event"):
+        return verdict(
+            DTMF,
+            pbx,
+            Status.PASS,
+            "listed",
+            "The PBX lists telephone-event in its answer to OPTIONS.",
+            facts=facts,
+            confidence=Confidence.POSSIBLE,
+        )
+    return verdict(
+        DTMF,
+        pbx,
+        Status.UNKNOWN,
+        "not_listed",
+        "The PBX lists no telephone-event in its answer to OPTIONS; what it answers to a call is not known.",
+        facts=facts,
+        settle_by="Place a call: --invite NUMBER.",
+    )
+
+
+# --- where the audio goes
+
+
+_WRONG_PLACE = {
+    AddressClass.LOOPBACK: "the PBX's own loopback",
+    AddressClass.UNSPECIFIED: "no address (as for a call on hold, RFC 2543)",
+    AddressClass.LINK_LOCAL: "an address of one network segment",
+    AddressClass.PRIVATE: "a private address (RFC 1918)",
+    AddressClass.SHARED: "an address inside a carrier's NAT (RFC 6598)",
+    AddressClass.UNIQUE_LOCAL: "a private address (RFC 4193)",
+    AddressClass.MULTICAST: "a multicast address",
+    AddressClass.BROADCAST: "a broadcast address",
+}
+# Where no packet of another host's goes.
+_NOWHERE = frozenset((AddressClass.LOOPBACK, AddressClass.UNSPECIFIED, AddressClass.MULTICAST, AddressClass.BROADCAST))
+EXTERNAL = (
+    "Tell the PBX its public address and what is local (chan_sip: `externip`, `localnet`; PJSIP: "
+    "`external_media_address`, `external_signaling_address`, `local_net`; FreeSWITCH: `ext-rtp-ip`, `ext-sip-ip`)."
+)
+
+
+def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -> Finding | None:
+    """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any."""
+    call = calls.first
+    description = call.description if call is not None else None
+    audio = description.audio if description is not None else None
+    if call is None or description is None or audio is None:
+        return None
+    told = partial(verdict, MEDIA_ADDRESS, pbx, facts=[call.exchange])
+    proven = partial(told, confidence=Confidence.PROVEN)
+    if audio.is_encrypted:
+        return proven(
+            Status.FAIL,
+            "srtp_answered",
+            f"The PBX answers with {quoted(audio.protocol, 40)}, where plain RTP (RTP/AVP) was offered, as the trunk "
+            "does: it would send what the trunk cannot decrypt.",
+            remedy="Turn SRTP off for the trunk (PJSIP: `media_encryption=no`; chan_sip: `encryption=no`).",
+        )
+    if audio.port in (0, None):
+        said = "rejects the audio of the call (port 0)" if audio.port == 0 else "names no port that can be read"
+        return proven(
+            Status.FAIL,
+            "audio_rejected",
+            f"The PBX {said}.",
+            remedy="Allow G.711 over plain RTP (RTP/AVP) for calls of the trunk.",
+        )
+    address = description.media_address(audio)
+    if address is None:
+        return proven(
+            Status.FAIL,
+            "no_address",
+            "The PBX's session description has no c= line: nobody knows where the audio goes.",
+            remedy="Report it to the maker of the PBX.",
+        )
+    kind = address_class(address)
+    where = f"{quoted(address, 80)}, port {audio.port}"
+    there = call.exchange.remote_address
+    if kind is None:
+        return proven(
+            Status.WARN,
+            "hostname",
+            f"The PBX wants the audio at a name, {where}: legal, and many peers do not look it up.",
+            remedy="Let the PBX write its public address into the SDP.",
+        )
+    if kind in _NOWHERE and not (kind is address_class(there) is AddressClass.LOOPBACK):
+        return proven(
+            Status.FAIL,
+            "unusable_address",
+            f"The PBX wants the audio at {where}: {_WRONG_PLACE[kind]}.",
+            remedy=EXTERNAL,
+        )
+    if (":" in address) != (":" in there):
+        return proven(
+            Status.FAIL,
+            "other_family",
+            f"The PBX wants the audio at {where}, of another IP version than the call came over.",
+            remedy="Let the PBX answer with an address of the offer's IP version.",
+        )
+    if pbx.seen_from_inside and kind is not AddressClass.GLOBAL:
+        return told(
+            Status.UNKNOWN,
+            "seen_from_inside",
+            f"The PBX wants the audio at {where}. Inside its own network that is as it should be; which address it "
+            "would name to the trunk cannot be seen from here.",
+            remedy=EXTERNAL,
+            settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
+        )
+    if kind is not AddressClass.GLOBAL and address != there:
+        return proven(
+            Status.FAIL,
+            "private_address",
+            f"The PBX is called at {there} and wants the audio at {where}: "
+            f"{_WRONG_PLACE.get(kind, 'an address that nobody routes')}. The trunk's audio goes nowhere, and callers "
+            "are heard one way, if at all.",
+            remedy=EXTERNAL,
+            guide_section="Troubleshooting",
+        )
+    return _usable(call, audio, address, where, profile, settings, told)
+
+
+def _usable(
+    call: PlacedCall,
+    audio: MediaDescription,
+    address: str,
+    where: str,
+    profile: Profile,
+    settings: Settings,
+    told: Callable[..., Finding],
+) -> Finding:
+    """An address that the trunk can send to: what else may keep the audio away."""
+    media = profile.media
+    if audio.direction != "sendrecv" and not call.described_early:
+        return told(
+            Status.WARN,
+            "not_both_ways",
+            f"The PBX wants the audio at {where}, {quoted(audio.direction, 20)}: one side would stay silent, as when a "
+            "call is on hold.",
+            confidence=Confidence.PROVEN,
+            remedy="Look for what answers the call: music on hold, an announcement, a forgotten hold.",
+        )
+    if audio.port is not None and not media.first_port <= audio.port <= media.last_port:
+        return told(
+            Status.WARN,
+            "port_outside",
+            f"The PBX wants the audio at {where}, outside of UDP {media.first_port}-{media.last_port}, which the guide "
+            "has firewalls open.",
+            confidence=Confidence.PROVEN,
+            remedy=f"Let the PBX use RTP ports from {media.first_port} to {media.last_port}, or open its own range to "
+            "the provider's media addresses.",
+            guide_section="Required Configuration: Ports to Open",
+        )
+    if address == call.exchange.remote_address:
+        return told(Status.PASS, "same_address", f"The PBX wants the audio at {where}, where it is called.")
+    known = {settings.public_address, settings.expect_ip} - {None}
+    if known and address in known:
+        return told(Status.PASS, "public_address", f"The PBX wants the audio at its public address, {where}.")
+    return told(
+        Status.PASS,
+        "other_address",
+        f"The PBX wants the audio at {where}, a public address other than the one it is called at: right if that is "
+        "its media server's or its own public address, and its firewall lets the provider's media in there.",
+        confidence=Confidence.POSSIBLE,
+    )

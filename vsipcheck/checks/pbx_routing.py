@@ -1,0 +1,337 @@
+"""What became of the test call's INVITE: what every code says when the trunk calls the PBX, and what silence says.
+
+A PBX that knows its peers by address has us for a stranger. 401, 403 and 407 are then right, and nothing about the
+trunk; so may be a 404, where strangers get a dial plan of their own. Busy, declined and unanswered calls reached the
+telephone: routing works, which is all that this finding is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vsipcheck.checks.pbx_calls import Calls, PlacedCall, broke_off
+from vsipcheck.checks.pbx_target import Pbx
+from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, RUN_AGAIN, let_in, our_address, quoted, verdict
+from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Profile, Settings, Status
+from vsipcheck.wire.sip import SipResponse
+
+CALL = "pbx.call"
+GUIDE_AFTER = "How to Test Your Setup: Inbound Test"
+# A PBX that has got hold of a telephone, or of the next hop, says so within seconds.
+TRYING_MS = 10_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRow:
+    """What a final code says of a call from the trunk. `reason` None is status_CODE."""
+
+    status: Status
+    reason: str | None
+    says: str
+    remedy: str | None = None
+
+
+_W, _F, _P = Status.WARN, Status.FAIL, Status.PASS
+_U = Status.UNKNOWN
+_ROUTE = (
+    "Route the number on the PBX, in the form in which the trunk sends it (E.164 with +), in the context where the "
+    "trunk's calls arrive."
+)
+_OFFER = "Allow G.711 (PCMA, then PCMU) over plain RTP (RTP/AVP) for calls of the trunk."
+_BEHIND = "Look for what the PBX hands the call to: a telephone, a queue, another server."
+_LOG = "Look up in the PBX's log why."
+_CODES: dict[int, CodeRow] = {
+    400: CodeRow(_W, "bad_request", "finds the INVITE malformed, or something on the way damaged it", _LOG),
+    401: CodeRow(_U, "source_rejected", "wants credentials from a source that it does not know"),
+    403: CodeRow(_U, "source_rejected", "refuses a source, or a caller, that it does not know"),
+    404: CodeRow(_F, "not_routed", "has no such number where calls from us arrive", _ROUTE),
+    405: CodeRow(_F, "invite_not_allowed", "takes no INVITE", "Allow INVITE on this port of the PBX."),
+    406: CodeRow(_F, "offer_rejected", "accepts none of the body types offered", _OFFER),
+    407: CodeRow(_U, "source_rejected", "wants credentials from a source that it does not know"),
+    408: CodeRow(_W, "no_answer_behind", "got no answer in time from what it hands the call to", _BEHIND),
+    410: CodeRow(_F, "not_routed", "has this number no longer", _ROUTE),
+    413: CodeRow(_F, "too_large_for_it", "finds the INVITE too large", "Let the PBX take messages of 4 KiB and more."),
+    414: CodeRow(_F, "too_large_for_it", "finds the Request-URI too long", "Let the PBX take longer URIs."),
+    415: CodeRow(_F, "offer_rejected", "does not take the SDP that is offered", _OFFER),
+    416: CodeRow(_F, "not_routed", "does not know the scheme of the Request-URI", _ROUTE),
+    420: CodeRow(_F, "extension_missing", "refuses an extension that is not required of it", _LOG),
+    421: CodeRow(
+        _F,
+        "extension_required",
+        "requires an extension that the trunk does not offer",
+        "Make extensions (100rel, timer, path) optional for calls of the trunk.",
+    ),
+    422: CodeRow(_W, "extension_required", "wants a longer session interval", "Make session timers optional."),
+    428: CodeRow(_F, "identity_required", "wants a signed caller identity", "Ask the trunk for no Identity header."),
+    433: CodeRow(_W, "declined", "takes no anonymous calls", "Allow callers without a number."),
+    436: CodeRow(
+        _F, "identity_required", "cannot check the caller's identity", "Ask the trunk for no Identity header."
+    ),
+    437: CodeRow(
+        _F, "identity_required", "cannot check the caller's identity", "Ask the trunk for no Identity header."
+    ),
+    438: CodeRow(
+        _F, "identity_required", "finds the caller's identity invalid", "Ask the trunk for no Identity header."
+    ),
+    480: CodeRow(
+        _W,
+        "unavailable",
+        "knows the number, and nobody is there: no telephone registered, do not disturb; some PBXs say so where they "
+        "have no route, too",
+        "See that a telephone is registered for this number, and run again.",
+    ),
+    481: CodeRow(_W, None, "takes the INVITE for one within a call that it does not know", _LOG),
+    482: CodeRow(_F, "looped", "sees the call come back to it", "Break the loop in the routing of this number."),
+    483: CodeRow(_F, "looped", "sees the call go round until its hops are used up", "Break the loop in the routing."),
+    484: CodeRow(_F, "not_routed", "finds the number incomplete", _ROUTE),
+    485: CodeRow(_F, "not_routed", "finds the number ambiguous", _ROUTE),
+    486: CodeRow(_P, "busy", "reached the telephone, which is busy: routing works"),
+    487: CodeRow(_W, "terminated", "ended the call by itself before anybody answered", _BEHIND),
+    488: CodeRow(_F, "offer_rejected", "does not accept the media offered: G.711 over plain RTP", _OFFER),
+    491: CodeRow(_W, None, "has another request for the same call pending, though there is none", _LOG),
+    493: CodeRow(_F, "offer_rejected", "wants an encrypted body", _OFFER),
+    500: CodeRow(_F, "server_error", "failed at this call", _LOG),
+    501: CodeRow(_F, "invite_not_allowed", "does not know INVITE", "Serve calls on this port of the PBX."),
+    502: CodeRow(_F, "server_error", "got a bad answer from what it hands the call to", _BEHIND),
+    503: CodeRow(_F, "server_error", "is overloaded, out of service, or has no line left for this call", _LOG),
+    504: CodeRow(_W, "no_answer_behind", "got no answer in time from a server that it asked", _BEHIND),
+    505: CodeRow(_F, "server_error", "does not speak SIP 2.0", _LOG),
+    513: CodeRow(_F, "too_large_for_it", "finds the INVITE too large", "Let the PBX take messages of 4 KiB and more."),
+    580: CodeRow(_F, "extension_required", "wants preconditions met", "Make preconditions optional."),
+    600: CodeRow(_P, "busy", "reached the telephones, all of which are busy: routing works"),
+    603: CodeRow(_W, "declined", "reached somebody, or a rule, that declines the call", _LOG),
+    604: CodeRow(_F, "not_routed", "knows that this number exists nowhere", _ROUTE),
+    606: CodeRow(_F, "offer_rejected", "reached somebody who does not accept the media offered", _OFFER),
+    607: CodeRow(_W, "declined", "reached somebody who does not want this caller", _LOG),
+    608: CodeRow(_W, "declined", "has a call filter that rejects this caller", _LOG),
+}
+
+
+def code_row(code: int) -> CodeRow:
+    """What a final code of 300 to 699 says of a call that the trunk places to its customer."""
+    if row := _CODES.get(code):
+        return row
+    match code // 100:
+        case 3:
+            return CodeRow(
+                _W,
+                "redirected",
+                "sends the caller elsewhere, and nothing says that the trunk follows",
+                "Let the PBX route the call itself, instead of redirecting it.",
+            )
+        case 5:
+            return CodeRow(_F, "server_error", "failed at this call", _LOG)
+        case 6:
+            return CodeRow(_W, "declined", "declines the call, for itself and all others", _LOG)
+        case _:
+            return CodeRow(_W, None, "has something against this call", _LOG)
+
+
+def judge_call(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -> Finding:
+    """`pbx.call`: whether the PBX takes a call as the trunk places it, to the number that was given."""
+    call = calls.first
+    if call is None:
+        return _not_placed(pbx, settings)
+    final = call.final
+    if call.answered and final is not None:
+        early = " Early media was offered before." if any(each.body for each in call.provisionals) else ""
+        return verdict(
+            CALL,
+            pbx,
+            Status.PASS,
+            "answered",
+            f"The call to {_number(settings)} was answered{_after(call)}.{early} {_heard(call)}",
+            facts=[call.exchange, call.note],
+            guide_section=GUIDE_AFTER,
+            measures=_measures(call),
+        )
+    if _abandoned(call):
+        return verdict(
+            CALL,
+            pbx,
+            Status.UNKNOWN,
+            "abandoned",
+            f"The call was given up when the run ended. {_heard(call)}",
+            facts=[call.exchange, call.note],
+            domain=FaultDomain.UNDETERMINED,
+            settle_by=RUN_AGAIN,
+        )
+    if call.cancelled_ms is not None and (final is None or final.status == 487):
+        return _given_up(pbx, call, settings)
+    if final is not None:
+        return _refused(pbx, call, final, settings)
+    return _unsettled(pbx, call)
+
+
+def _not_placed(pbx: Pbx, settings: Settings) -> Finding:
+    if settings.invite is None:
+        return verdict(
+            CALL,
+            pbx,
+            Status.SKIP,
+            "not_asked",
+            "No call was placed: what the PBX answers to one is not known.",
+            settle_by="Give --invite NUMBER: the PBX is called just as the trunk would, and hung up on.",
+        )
+    return verdict(
+        CALL,
+        pbx,
+        Status.UNKNOWN,
+        "not_placed",
+        "The call could not be placed.",
+        facts=pbx.connections,
+        domain=FaultDomain.UNDETERMINED,
+        settle_by="See pbx.transport; where it is in order, run again with a longer --deadline.",
+    )
+
+
+def _abandoned(call: PlacedCall) -> bool:
+    return call.exchange.failure is Failure.CANCELLED or (
+        call.note is not None and call.note.values.get("outcome") == "abandoned"
+    )
+
+
+def _given_up(pbx: Pbx, call: PlacedCall, settings: Settings) -> Finding:
+    """We cancelled: it rang too long, or nothing followed the 100, or nothing came at all."""
+    assert call.cancelled_ms is not None
+    waited_s = (call.cancelled_ms - call.invite_ms) / 1000
+    facts = [call.exchange, call.note]
+    if call.rang:
+        return verdict(
+            CALL,
+            pbx,
+            Status.PASS,
+            "rang",
+            f"The call to {_number(settings)} rang for {waited_s:.0f} s and was cancelled: routing works, and nobody "
+            f"answered. {_heard(call)}",
+            facts=facts,
+            settle_by="Let somebody or something answer, to see the rest: codecs, media address, dialog.",
+            guide_section=GUIDE_AFTER,
+            measures=_measures(call),
+        )
+    if call.provisionals:
+        proven = waited_s * 1000 >= TRYING_MS
+        return verdict(
+            CALL,
+            pbx,
+            Status.FAIL if proven else Status.UNKNOWN,
+            "trying_only",
+            f"The PBX took the INVITE (100) and then said nothing for {waited_s:.0f} s: what it hands the call to is "
+            "dead, or its dial plan waits.",
+            facts=facts,
+            confidence=Confidence.LIKELY if proven else Confidence.POSSIBLE,
+            remedy=_BEHIND,
+            settle_by=IN_ITS_LOG if proven else "Give --ring 20 or more.",
+            measures=_measures(call),
+        )
+    return _unsettled(pbx, call)
+
+
+def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings) -> Finding:
+    row = code_row(final.status)
+    phrase = quoted(f"{final.status} {final.reason}", 60)
+    more = "".join(
+        f" {name}: {quoted(value)}." for name in ("Reason", "Warning", "Retry-After") if (value := final.header(name))
+    )
+    rejected = row.reason == "source_rejected"
+    stranger = (
+        ""
+        if row.status is Status.PASS or rejected or row.reason == "offer_rejected"
+        else " A PBX may treat so what does not come from the trunk."
+    )
+    says = f"The call to {_number(settings)} got {phrase}: the PBX {row.says}.{more}{stranger}"
+    if rejected:
+        says += f" Calls from {our_address(pbx)} are not the trunk's: a PBX that knows it by address is right to."
+    return verdict(
+        CALL,
+        pbx,
+        row.status,
+        row.reason or f"status_{final.status}",
+        says,
+        facts=[call.exchange, call.note],
+        confidence=None if row.status is Status.PASS else Confidence.LIKELY if not stranger else Confidence.POSSIBLE,
+        remedy=let_in(pbx) if rejected else row.remedy,
+        settle_by=None if row.status is Status.PASS else IN_ITS_LOG,
+        guide_section=GUIDE_AFTER,
+        measures=_measures(call),
+    )
+
+
+def _unsettled(pbx: Pbx, call: PlacedCall) -> Finding:
+    """Neither a final answer nor anything that we gave up."""
+    facts = [call.exchange, call.note]
+    failure = call.exchange.failure
+    if call.altered is not None:
+        return verdict(
+            CALL,
+            pbx,
+            Status.WARN,
+            "altered",
+            f"An answer ({quoted(f'{call.altered.status} {call.altered.reason}', 40)}) came that does not match the "
+            "INVITE: its branch, sent-by, Call-ID or CSeq was rewritten, and the trunk would discard it.",
+            facts=facts,
+            domain=FaultDomain.UNDETERMINED,
+            failure=Failure.MISMATCH,
+            remedy="Turn off SIP ALG (SIP helper, SIP inspection) in the routers and firewalls between.",
+            settle_by="Compare captures on this host and on the PBX.",
+        )
+    if failure in (Failure.NOT_SIP, Failure.MALFORMED, Failure.TOO_LARGE):
+        return verdict(
+            CALL,
+            pbx,
+            Status.UNKNOWN,
+            "garbled",
+            f"What came to the INVITE cannot be read as SIP ({quoted(call.exchange.detail or str(failure))}).",
+            facts=facts,
+            failure=failure,
+            settle_by="Capture the call on the PBX (sngrep, tcpdump).",
+        )
+    broke = broke_off(call)
+    if call.provisionals:
+        return verdict(
+            CALL,
+            pbx,
+            Status.FAIL,
+            "lost_in_setup",
+            f"The PBX took the call, and the connection ended before it was settled. {_heard(call)}"
+            if broke
+            else f"The PBX took the call and never settled it. {_heard(call)}",
+            facts=facts,
+            failure=failure,
+            remedy=_LOG,
+            settle_by=IN_ITS_LOG,
+        )
+    how = "is closed after" if broke else "stays silent after"
+    return verdict(
+        CALL,
+        pbx,
+        Status.UNKNOWN,
+        "closed_after_invite" if broke else "silent",
+        f"The connection {how} the INVITE. A PBX that knows its peers by address may drop the calls of others so.",
+        facts=facts,
+        failure=failure or Failure.NO_ANSWER,
+        remedy=let_in(pbx),
+        settle_by=IN_ITS_LOG,
+    )
+
+
+def _number(settings: Settings) -> str:
+    return quoted(settings.invite or "the number", 40)
+
+
+def _after(call: PlacedCall) -> str:
+    return "" if call.final_ms is None else f" after {(call.final_ms - call.invite_ms) / 1000:.1f} s"
+
+
+def _heard(call: PlacedCall) -> str:
+    """The codes in the order in which they came, repeated ones once."""
+    codes = [str(each.status) for each in call.provisionals] + ([str(call.final.status)] if call.final else [])
+    return f"Heard: {', '.join(dict.fromkeys(codes))}." if codes else "Heard: nothing."
+
+
+def _measures(call: PlacedCall) -> tuple[Measure, ...]:
+    told = []
+    for name, at_ms in (("post_dial_delay_ms", call.ringing_ms), ("final_answer_ms", call.final_ms)):
+        if at_ms is not None:
+            told.append(Measure(name=name, value=round(at_ms - call.invite_ms, 3), unit="ms"))
+    return tuple(told)
