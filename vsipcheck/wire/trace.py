@@ -1,0 +1,525 @@
+"""SIP messages out of a text trace, as sngrep, tcpdump, tshark, Asterisk, FreeSWITCH, HOMER or a person saved it.
+
+Text has lost octets: line ends, indentation, sometimes the empty line before the body. Messages are given back with
+lines ended by CRLF, as SIP has them, together with what is left to judge their framing by: how long the body is with
+either line end, and the size that the trace itself tells. Every cost is linear in the input and capped.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+
+from vsipcheck.wire.errors import WireError
+from vsipcheck.wire.sip import SipMessage, parse_message
+from vsipcheck.wire.text import unescape
+
+MAX_TRACE = 1 << 20
+MAX_MESSAGES = 512
+
+Socket = tuple[str, int]
+
+# A line that tells about a message stands at most so far above it: FreeSWITCH puts a line of dashes in between.
+_NEAR = 6
+# No line that tells about a message is longer; a pattern need not look at more.
+_MAX_MARKER = 400
+_MAX_SKIPPED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a trace tells about a message beside its text. None is not told. `at_s` counts from some midnight: times of
+    one trace can be subtracted."""
+
+    format: str = "text"
+    transport: str | None = None  # "tcp", "udp", "tls", ...
+    source: Socket | None = None
+    destination: Socket | None = None
+    sent: bool | None = None  # by the program that wrote the trace
+    at_s: float | None = None
+    size: int | None = None  # bytes of the message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedMessage:
+    """One message of a trace. Lines count from 1. `body` is all of it that the trace shows, while `message.body` ends
+    where Content-Length says."""
+
+    message: SipMessage
+    told: Told
+    line: int  # of the start line
+    last_line: int
+    header_lines: tuple[int, ...]  # of each of `message.headers`
+    body_line: int | None  # of the first line of the body
+    body: bytes
+    head_size: int  # with lines ended by CRLF, the empty line included
+    line_count: int  # of the head, the empty line included
+    has_empty_line: bool  # between head and body
+    ended_by: str  # "length", "empty_line", "marker", "message", "line", "end": what followed the message
+
+    @property
+    def body_sizes(self) -> tuple[int, ...]:
+        """The sizes that the body can have had on the wire: lines ended by CRLF or by LF, the last of them with or
+        without. RFC 8866 §5 has CRLF, and takes LF."""
+        crlf = len(self.body)
+        lf = len(self.body.replace(b"\r\n", b"\n"))
+        return tuple(dict.fromkeys((crlf, crlf - 2, lf, lf - 1))) if self.body else (0,)
+
+    @property
+    def is_whole(self) -> bool | None:
+        """Whether the text has as many octets as the trace says the message had, so that nothing was left out or
+        edited; None where the trace does not say."""
+        if self.told.size is None:
+            return None
+        heads = {self.head_size, self.head_size - self.line_count}
+        return any(head + body == self.told.size for head in heads for body in self.body_sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What a text holds. `skipped` are (line, why) of what looks like a message and could not be read; `kept_lines` the
+    numbers of the lines that belong to messages or tell about them."""
+
+    messages: tuple[TracedMessage, ...]
+    skipped: tuple[tuple[int, str], ...]
+    kept_lines: frozenset[int]
+    truncated: bool  # the trace is longer than what was read
+
+
+# RFC 3261 §25.1, and the extensions that carry methods. Where a message begins within a line only these count.
+_METHODS = "INVITE|ACK|BYE|CANCEL|OPTIONS|REGISTER|PRACK|UPDATE|INFO|REFER|SUBSCRIBE|NOTIFY|MESSAGE|PUBLISH"
+_WHOLE_START = re.compile(
+    r"[A-Za-z][A-Za-z0-9.!%*_+`'~-]{0,31} +<?[A-Za-z][A-Za-z0-9+.-]{0,31}:[^ \t]++ +SIP/2\.0\.?[ \t]*+"
+    r"|SIP/2\.0 [1-6][0-9]{2}(?:[ .].*+)?"
+)
+_INNER_START = re.compile(
+    rf"(?:{_METHODS}) <?(?:sips?|tel|urn):[^ \t]++ SIP/2\.0\.?[ \t]*+$|SIP/2\.0 [1-6][0-9]{{2}}(?: .*+)?$"
+)
+_DISSECTED = re.compile(r"\s*(?:Request|Status)-Line: ")
+_LOG_PREFIX = re.compile(r"\s{0,20}(?:\[[^\]\n]{1,60}\][ \t]*)+")
+_INDENT_PREFIX = re.compile(r"[ \t>|]{1,40}")
+
+_IP = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]{2,45}\])"
+_ARROW = re.compile(rf"(?P<source>{_IP}:[0-9]{{1,5}}) ?(?:-{{1,3}}>|=>|\u2192) ?(?P<destination>{_IP}:[0-9]{{1,5}})")
+_CHAN_SIP = re.compile(r"<--- SIP read from (?:(?P<transport>[A-Za-z]{2,4}):)?(?P<peer>\S{1,80}) --->")
+_CHAN_SIP_SENT = re.compile(
+    r"(?:Retransmitting #[0-9]{1,3}|Transmitting) \((?:no )?NAT\) to (?P<peer>\S{1,80}?)(?: --->|:)? *$"
+)
+_PJSIP = re.compile(
+    r"<--- (?P<way>Received|Transmitting) SIP (?:request|response) \((?P<size>[0-9]{1,7}) bytes\) (?:from|to) "
+    r"(?P<transport>[A-Za-z]{2,4}):(?P<peer>\S{1,80}) --->"
+)
+_PJSIP_HISTORY = re.compile(
+    r"<--- History Entry [0-9]{1,9} (?P<way>Received|Sent) (?:from|to) (?P<peer>\S{1,80})"
+    r" at (?P<epoch>[0-9]{1,11})\S{0,8} --->"
+)
+_FREESWITCH = re.compile(
+    r"(?P<way>recv|send) (?P<size>[0-9]{1,7}) bytes (?:from|to) (?P<transport>[a-z]{2,4})"
+    r"/\[(?P<host>[^\]\s]{1,60})\]:(?P<port>[0-9]{1,5})"
+)
+_TCPDUMP = re.compile(
+    r"(?:(?P<time>[0-9:.]{8,20}) .{0,40}?IP6? |\s+)(?P<source>\S{3,80}) > (?P<destination>\S{3,80}): "
+    r"(?P<rest>Flags|\[|UDP|SIP)"
+)
+_TCPDUMP_OTHER = re.compile(r"(?:\S{1,30} ){0,3}IP6? .{0,200}(?:length [0-9]|Flags \[)")
+_FOLLOW = re.compile(r"Follow: (?P<transport>[a-z]{2,4}),")
+_NODE = re.compile(r"Node (?P<number>[01]): (?P<end>\S{3,80})\s*$")
+_CHUNK = re.compile(r"(?P<second>\t?)(?P<size>[0-9]{1,7})\s*$")
+_RULE = re.compile(r"\s*(?:-{5,}|={5,}|\*{5,}|<-{3,}>|---(?: \(.*)?)\s*$")
+_LOG_LINE = re.compile(
+    r"[^\w]{0,3}[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[ T][0-9]{2}:[0-9]{2}"
+    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} |\[[A-Z0-9][^\]]{5,40}\] "
+)
+_TIME = re.compile(
+    r"(?:(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[ T])?"
+    r"(?<![0-9:])(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}(?:[.,][0-9]{1,9})?)"
+)
+_TRANSPORT = re.compile(r"\b(?i:(TCP|UDP|TLS|WSS?))\b")
+_SIZE = re.compile(r"\b([0-9]{1,7}) bytes\b")
+_LENGTH = re.compile(r"(?i:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*")
+_TYPE = re.compile(r"(?i:content-type|c)[ \t]*:[ \t]*([^;\s]{1,80})")
+_SDP_LINE = re.compile(r"[A-Za-z]=")
+_SDP_BEGINS = re.compile(r"v=[0-9]{1,3}[ \t]*")
+_OUR_TICKET = "SIP messages as vsipcheck sent and received them."
+
+
+def _seconds(text: str) -> float | None:
+    match = _TIME.search(text)
+    if not match:
+        return None
+    days = 0
+    if match["year"]:
+        try:
+            days = date(int(match["year"]), int(match["month"]), int(match["day"])).toordinal()
+        except ValueError:
+            return None
+    clock = int(match["hour"]) * 3600 + int(match["minute"]) * 60 + float(match["second"].replace(",", "."))
+    return days * 86400.0 + clock
+
+
+_PORT_NAMES = {"sip": 5060, "sip-tls": 5061, "https": 443}
+
+
+def _socket(text: str, separator: str = ":") -> Socket | None:
+    host, found, port = text.rpartition(separator)
+    number = _PORT_NAMES.get(port) or (int(port) if re.fullmatch(r"[0-9]{1,5}", port) else None)
+    if not found or not host or number is None or number > 65535:
+        return None
+    return host.removeprefix("[").removesuffix("]"), number
+
+
+def _peer(told: Told, peer: str, sent: bool) -> Told:
+    end = _socket(peer)
+    return replace(told, sent=sent, source=None if sent else end, destination=end if sent else None)
+
+
+def _lower(text: str | None) -> str | None:
+    return text.lower() if text else None
+
+
+class _Markers:
+    """Reads the lines between messages. What a heading says of all that follows is remembered."""
+
+    def __init__(self) -> None:
+        self.transport: str | None = None
+        self.follows = False
+        self.nodes: dict[str, Socket | None] = {}
+        self.time: float | None = None  # of tcpdump's first of two lines
+
+    def read(self, line: str) -> Told | None:
+        """What the line tells about the message that follows; None where it is no such line."""
+        line = line[:_MAX_MARKER]
+        if match := _FREESWITCH.search(line):
+            told = Told(format="freeswitch", transport=match["transport"], size=int(match["size"]), at_s=_seconds(line))
+            return _peer(told, f"[{match['host']}]:{match['port']}", match["way"] == "send")
+        if "<---" in line or "Transmitting (" in line or "Retransmitting #" in line:
+            return self._asterisk(line)
+        if match := _FOLLOW.match(line):
+            self.follows, self.transport = True, match["transport"]
+            return Told(format="tshark")
+        if self.follows and (match := _NODE.match(line)):
+            self.nodes[match["number"]] = _socket(match["end"])
+            return Told(format="tshark")
+        if self.follows and (match := _CHUNK.match(line)):
+            ends = self.nodes.get("0"), self.nodes.get("1")
+            source, destination = reversed(ends) if match["second"] else ends
+            return Told(format="tshark", transport=self.transport, source=source, destination=destination)
+        return self._addresses(line) or self._other(line)
+
+    def _asterisk(self, line: str) -> Told | None:
+        if match := _PJSIP.search(line):
+            told = Told(
+                format="pjsip", transport=_lower(match["transport"]), size=int(match["size"]), at_s=_seconds(line)
+            )
+            return _peer(told, match["peer"], match["way"] == "Transmitting")
+        if match := _PJSIP_HISTORY.search(line):
+            return _peer(Told(format="pjsip", at_s=float(match["epoch"])), match["peer"], match["way"] == "Sent")
+        if match := _CHAN_SIP.search(line):
+            told = Told(format="chan_sip", transport=_lower(match["transport"]), at_s=_seconds(line))
+            return _peer(told, match["peer"], sent=False)
+        if match := _CHAN_SIP_SENT.search(line):
+            return _peer(Told(format="chan_sip", at_s=_seconds(line)), match["peer"], sent=True)
+        return Told() if _RULE.match(line) else None
+
+    def _addresses(self, line: str) -> Told | None:
+        if match := _ARROW.search(line):
+            named = _TRANSPORT.search(line)
+            ngrep = {"T ": "tcp", "U ": "udp"}.get(line[:2])
+            transport = ngrep or (named[1].lower() if named else self.transport)
+            if line.startswith("=== "):
+                self.transport = transport
+            size = _SIZE.search(line)
+            return Told(
+                format="arrow",
+                transport=transport,
+                source=_socket(match["source"]),
+                destination=_socket(match["destination"]),
+                at_s=_seconds(line),
+                size=int(size[1]) if size else None,
+            )
+        if match := _TCPDUMP.match(line):
+            moment = _seconds(line) if match["time"] else self.time
+            transport = "tcp" if match["rest"] == "Flags" else "udp"
+            source, destination = _socket(match["source"], "."), _socket(match["destination"], ".")
+            return Told(format="tcpdump", transport=transport, source=source, destination=destination, at_s=moment)
+        return None
+
+    def _other(self, line: str) -> Told | None:
+        if _TCPDUMP_OTHER.match(line):
+            self.time = _seconds(line)
+            return Told(format="tcpdump", at_s=self.time)
+        if _RULE.match(line):
+            return Told()
+        if _LOG_LINE.match(line):
+            return Told(at_s=_seconds(line))
+        return None
+
+
+class _Begin:
+    """A start line that was found: its text, and how the lines of its message are freed from what stands around."""
+
+    def __init__(self, text: str, prefix: str) -> None:
+        self.prefix = prefix
+        # ngrep shows the CR that ends a line as a full stop.
+        self.dotted = text.endswith("SIP/2.0.") or (text.startswith("SIP/2.0 ") and text.endswith("."))
+        self.text = text[:-1] if self.dotted else text
+        self.is_log = bool(prefix) and _LOG_PREFIX.fullmatch(prefix) is not None
+        self.is_indent = bool(prefix) and _INDENT_PREFIX.fullmatch(prefix) is not None
+
+    def free(self, line: str) -> str:
+        if self.is_log and (match := _LOG_PREFIX.match(line)):
+            line = line[match.end() :]
+        elif self.is_indent:
+            same = 0
+            while same < min(len(self.prefix), len(line)) and line[same] == self.prefix[same]:
+                same += 1
+            # An empty line may have lost its indentation's end.
+            line = line[same:] if same == len(self.prefix) or line[same:].strip(" \t>|") == "" else line
+            line = "" if not line.strip(" \t") else line
+        if self.dotted and line.endswith("."):
+            line = line[:-1]
+        return line
+
+
+def _begin_at(line: str, told: Told | None) -> _Begin | None:
+    """The start line in `line`, whatever stands before it; None where there is none."""
+    if "SIP/2.0" not in line:
+        return None
+    if _WHOLE_START.fullmatch(line):
+        return _Begin(line, "")
+    indent = _LOG_PREFIX.match(line) or _INDENT_PREFIX.match(line)
+    if indent and _WHOLE_START.fullmatch(line, indent.end()):
+        return _Begin(line[indent.end() :], indent[0])
+    # tcpdump -A shows the packet's headers first, as dots and whatever letters they happen to be.
+    if told is not None and told.format == "tcpdump" and (match := _INNER_START.search(line[:8192])):
+        return _Begin(match[0], line[: match.start()])
+    return None
+
+
+class _Reader:
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.markers = _Markers()
+        self.messages: list[TracedMessage] = []
+        self.skipped: list[tuple[int, str]] = []
+        self.kept: set[int] = set()
+        self.told: Told | None = None
+        self.told_at = 0
+
+    def skip(self, number: int, why: str) -> None:
+        if len(self.skipped) < _MAX_SKIPPED:
+            self.skipped.append((number, why))
+
+    def run(self) -> None:
+        at = 0
+        while at < len(self.lines) and len(self.messages) < MAX_MESSAGES:
+            line = self.lines[at]
+            near = self.told if self.told and at - self.told_at <= _NEAR else None
+            if begin := _begin_at(line, near):
+                at = self.take(at, begin, near)
+                self.told = None
+                continue
+            if "SIP/2.0" in line and _DISSECTED.match(line):
+                self.skip(at + 1, "dissected")
+            self.mark(at)
+            at += 1
+
+    def mark(self, at: int) -> bool:
+        """Remembers what the line tells of the next message; whether it is such a line."""
+        told = self.markers.read(self.lines[at])
+        if told is None:
+            return False
+        # A rule under a heading, or a log line that only has a time, tells less than what was told just above it.
+        bare = told.source is None and told.destination is None
+        if bare and self.told and at - self.told_at <= _NEAR and (self.told.source or self.told.destination):
+            self.kept.add(at + 1)
+            return True
+        if self.told and told.at_s is None and at - self.told_at <= 1:
+            told = replace(told, at_s=self.told.at_s)
+        self.told, self.told_at = told, at
+        if told.format != "text" or _RULE.match(self.lines[at]):
+            self.kept.add(at + 1)
+        return True
+
+    def take(self, start: int, begin: _Begin, told: Told | None) -> int:
+        """Reads the message that begins in line `start`; gives the line after it."""
+        head, numbers = [begin.text.rstrip(" \t")], [start + 1]
+        at, empty, ended_by = start + 1, False, "end"
+        while at < len(self.lines):
+            line = begin.free(self.lines[at])
+            if not line.strip(" \t"):
+                empty, ended_by, at = True, "empty_line", at + 1
+                break
+            if _SDP_BEGINS.fullmatch(line):
+                ended_by = "line"
+                break
+            if (stop := self.stops(at, line)) is not None:
+                ended_by = stop
+                break
+            head.append(line)
+            numbers.append(at + 1)
+            at += 1
+        body: list[str] = []
+        body_at = at
+        if ended_by in ("empty_line", "line"):
+            at, body, body_at, ended_by = self.take_body(at, begin, head, ended_by)
+        octets = "".join(f"{line}\r\n" for line in (*head, "")).encode("utf-8", "surrogateescape")
+        shown = "".join(f"{line}\r\n" for line in body).encode("utf-8", "surrogateescape")
+        self.kept.update(range(start + 1, at + 1))
+        try:
+            message = parse_message(octets + shown)
+        except WireError as error:
+            self.skip(start + 1, str(error))
+            return at
+        fields = [number for line, number in zip(head[1:], numbers[1:], strict=True) if line[:1] not in (" ", "\t")]
+        if len(head) > 1 and head[1][:1] in (" ", "\t"):
+            fields.insert(0, numbers[1])
+        fallback = Told(at_s=_seconds(begin.prefix)) if begin.is_log else Told()
+        self.messages.append(
+            TracedMessage(
+                message=message,
+                told=fallback
+                if told is None
+                else replace(told, at_s=fallback.at_s if told.at_s is None else told.at_s),
+                line=start + 1,
+                last_line=at,
+                header_lines=tuple(fields),
+                body_line=body_at + 1 if body else None,
+                body=shown,
+                head_size=len(octets),
+                line_count=len(head) + 1,
+                has_empty_line=empty,
+                ended_by=ended_by,
+            )
+        )
+        return at
+
+    def stops(self, at: int, line: str) -> str | None:
+        """What begins in the line instead of going on with the message; None where the message goes on."""
+        if _begin_at(line, None):
+            return "message"
+        if self.markers.read(line) is None and self.markers.read(self.lines[at]) is None:
+            return None
+        return "marker"
+
+    def take_body(self, at: int, begin: _Begin, head: list[str], ended_by: str) -> tuple[int, list[str], int, str]:
+        length = next((int(match[1]) for line in head if (match := _LENGTH.fullmatch(line))), None)
+        kind = next((match[1].lower() for line in head if (match := _TYPE.match(line))), None)
+        first = begin.free(self.lines[at]) if at < len(self.lines) else ""
+        is_sdp = kind == "application/sdp" or (kind is None and _SDP_BEGINS.fullmatch(first) is not None)
+        following = begin.free(self.lines[at + 1]) if at + 1 < len(self.lines) else ""
+        if is_sdp and not first.strip(" \t") and _SDP_BEGINS.fullmatch(following):
+            at += 1  # an empty line more than there should be
+        body: list[str] = []
+        begins, size = at, 0
+        while at < len(self.lines):
+            line = begin.free(self.lines[at])
+            is_sdp_line = is_sdp and _SDP_LINE.match(line) is not None
+            wanted = length is not None and size < length
+            if not is_sdp_line:
+                if (stop := self.stops(at, line)) is not None:
+                    return at, body, begins, stop
+                if is_sdp and not line.strip(" \t"):
+                    return at, body, begins, "empty_line"
+                if not wanted:
+                    return at, body, begins, "length" if length is not None else ended_by
+            body.append(line)
+            size += len(line.encode("utf-8", "surrogateescape")) + 2
+            at += 1
+        return at, body, begins, "end"
+
+
+def read_trace(data: bytes) -> Trace:
+    """The SIP messages of a text, in its order; none, where it has none. Raises nothing, for any bytes whatever: what
+    looks like a message and is none stands in `skipped`. Reads the first MiB and 512 messages."""
+    text = data[:MAX_TRACE].decode("utf-8", "surrogateescape")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    if lines and not lines[-1]:
+        lines.pop()
+    if lines and lines[0].startswith(_OUR_TICKET):
+        lines = [_unescaped(line) for line in lines]
+    reader = _Reader(lines)
+    reader.run()
+    if not reader.messages and not reader.skipped and (bare := _read_bare(data[:MAX_TRACE])):
+        reader.messages.append(bare)
+        reader.kept.update(range(1, len(lines) + 1))
+    return Trace(
+        messages=tuple(reader.messages),
+        skipped=tuple(reader.skipped),
+        kept_lines=frozenset(reader.kept),
+        truncated=len(data) > MAX_TRACE or len(reader.messages) >= MAX_MESSAGES,
+    )
+
+
+def _unescaped(line: str) -> str:
+    try:
+        return unescape(line).decode("utf-8", "surrogateescape")
+    except WireError:
+        return line
+
+
+def _read_bare(data: bytes) -> TracedMessage | None:
+    """A text that is one message, whose start line is too broken to be found among others."""
+    try:
+        message = parse_message(data)
+    except WireError:
+        return None
+    line = message.leading.count(b"\n") + 1
+    number, numbers = line + 1, []
+    for header in message.headers:
+        numbers.append(number)
+        number += header.raw.count(b"\n")
+    body = message.body + message.trailing
+    return TracedMessage(
+        message=message,
+        told=Told(),
+        line=line,
+        last_line=line + message.raw.count(b"\n"),
+        header_lines=tuple(numbers),
+        body_line=number + 1 if body else None,
+        body=body,
+        head_size=len(message.raw) - len(message.body),
+        line_count=number - line + 1,
+        has_empty_line=bool(message.end_raw),
+        ended_by="end",
+    )
+
+
+# What a trace holds that nobody else may read: the answer to a digest challenge, passwords, the keys of SRTP and ICE.
+_SECRETS = re.compile(
+    r"""\bresponse[ \t]*=[ \t]*"(?P<digest>[^"\n]{1,256})"|\bresponse[ \t]*=[ \t]*(?P<token>[0-9A-Fa-f]{8,128})"""
+    r"""|\bAuthorization[ \t]*:[ \t]*(?!(?i:Digest)\b)[A-Za-z]{1,20}[ \t]++(?P<other>[^\s]{1,4096})"""
+    r"""|\binline:(?P<key>[A-Za-z0-9+/=]{1,256})|\bice-pwd:(?P<ice>[^\s]{1,256})"""
+    r"""|\bsips?:[^\s:@;<>"]{1,128}:(?P<password>[^\s:@<>"]{1,128})@""",
+    re.IGNORECASE,
+)
+
+
+def mask_secrets(text: str) -> tuple[str, int]:
+    """The text with its secrets written over, and how many they were. Lengths stay, so that Content-Length does."""
+    pieces: list[str] = []
+    end = count = 0
+    for match in _SECRETS.finditer(text):
+        name = match.lastgroup
+        if name is None:
+            continue
+        start, stop = match.span(name)
+        pieces += (text[end:start], "x" * (stop - start))
+        end = stop
+        count += 1
+    pieces.append(text[end:])
+    return "".join(pieces), count
+
+
+def keep_messages(data: bytes) -> str:
+    """The text of a trace as it may be recorded: lines that neither belong to a message nor tell about one are left
+    empty, so that line numbers stay and a log's other secrets do not."""
+    kept = read_trace(data).kept_lines
+    return "\n".join(_kept_lines(data[:MAX_TRACE].decode("utf-8", "replace"), kept))
+
+
+def _kept_lines(text: str, kept: frozenset[int]) -> Iterator[str]:
+    lines = text.split("\n")
+    is_ticket = lines[0].startswith(_OUR_TICKET)
+    for number, line in enumerate(lines, 1):
+        yield line.removesuffix("\r") if number in kept or (is_ticket and number == 1) else ""
