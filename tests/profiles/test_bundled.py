@@ -67,6 +67,23 @@ def test_troubleshooting_has_the_guides_four_rows() -> None:
     ]
 
 
+def test_headers_are_those_of_the_guides_two_tables() -> None:
+    def names(direction: str, mandatory: bool) -> list[str]:
+        return [row.name for row in PROFILE.headers if (row.direction, row.mandatory) == (direction, mandatory)]
+
+    both = ["Call-ID", "CSeq", "Allow", "Content-Type", "Content-Length", "Max-Forwards", "SDP"]
+    assert names("from_provider", True) == [
+        *("Request-URI", "Via", "From", "To", "Call-ID", "CSeq", "Allow", "X-Exotel-CallSid"),
+        *both[3:],
+    ]
+    assert names("from_provider", False) == [
+        *("Record-Route", "Supported", "X-Exotel-LegSid", "X-Exotel-TrunkSid"),
+        *("P-Asserted-Identity", "P-Early-Media", "Contact"),
+    ]
+    assert names("to_provider", True) == ["Request-URI", "Via", "From", "To", *both]
+    assert names("to_provider", False) == ["Contact", "Supported"]
+
+
 def test_helpers_are_of_different_operators_and_one_stun_server_listens_inside_the_media_range() -> None:
     assert len({service.operator for service in PROFILE.echo_services}) >= 3
     assert len({server.operator for server in PROFILE.stun_servers}) >= 2
@@ -80,6 +97,6 @@ def test_helpers_are_of_different_operators_and_one_stun_server_listens_inside_t
 def test_our_own_choices_are_marked_as_ours() -> None:
     sources = PROFILE.sources
     ours = [*PROFILE.echo_services, *PROFILE.stun_servers, PROFILE.controls]
-    theirs = [*PROFILE.signalling.pops, *PROFILE.media.addresses, PROFILE.signalling, PROFILE.media]
+    theirs = [*PROFILE.headers, *PROFILE.signalling.pops, *PROFILE.media.addresses, PROFILE.signalling, PROFILE.media]
     assert all(sources[item.source].ours for item in ours)
     assert not any(sources[item.source].ours for item in theirs)

@@ -21,6 +21,7 @@ from vsipcheck.model.facts import (
 from vsipcheck.model.profile import (
     Controls,
     EchoService,
+    HeaderRow,
     Media,
     MediaAddress,
     PoP,
@@ -85,6 +86,7 @@ __all__ = [
     "Family",
     "FaultDomain",
     "Finding",
+    "HeaderRow",
     "Hop",
     "Host",
     "Icmp",

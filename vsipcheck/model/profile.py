@@ -86,6 +86,17 @@ class Trouble(_Table, frozen=True, kw_only=True):
     codes: tuple[int, ...] = ()
 
 
+class HeaderRow(_Table, frozen=True, kw_only=True):
+    """One header field of an INVITE, as the provider's table for one direction has it. The names "Request-URI" and
+    "SDP" stand for the request line's URI and the body."""
+
+    direction: Literal["from_provider", "to_provider"]
+    name: str
+    mandatory: bool
+    means: str  # in our words
+    source: str
+
+
 class EchoService(_Table, frozen=True, kw_only=True):
     """An HTTPS service that answers with the address it sees."""
 
@@ -139,6 +150,7 @@ class Profile(_Table, frozen=True, kw_only=True):
     controls: Controls
     prechecks: tuple[PreCheck, ...] = ()
     troubleshooting: tuple[Trouble, ...] = ()
+    headers: tuple[HeaderRow, ...] = ()
     echo_services: tuple[EchoService, ...] = ()
     stun_servers: tuple[StunServer, ...] = ()
     support: Support | None = None

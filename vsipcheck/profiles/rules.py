@@ -20,6 +20,7 @@ from vsipcheck.profiles.names import (
 Broken = tuple[str, str, str]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_HEADER = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")  # RFC 3261 §25.1: token
 _DATE = "a date, YYYY-MM-DD"
 
 
@@ -53,6 +54,7 @@ def _sources(profile: Profile) -> Iterator[Broken]:
         ("controls.source", profile.controls.source),
         *((f"prechecks[{at}].source", row.source) for at, row in enumerate(profile.prechecks)),
         *((f"troubleshooting[{at}].source", row.source) for at, row in enumerate(profile.troubleshooting)),
+        *((f"headers[{at}].source", row.source) for at, row in enumerate(profile.headers)),
         *((f"echo_services[{at}].source", service.source) for at, service in enumerate(profile.echo_services)),
         *((f"stun_servers[{at}].source", server.source) for at, server in enumerate(profile.stun_servers)),
     ]
@@ -126,6 +128,16 @@ def _tables(profile: Profile) -> Iterator[Broken]:
             if not 100 <= code <= 699:
                 yield f"troubleshooting[{at}].codes[{index}]", "a SIP status code from 100 to 699", str(code)
     yield from _repeated("troubleshooting", [row.id for row in profile.troubleshooting], "id")
+    for at, header in enumerate(profile.headers):
+        if not _HEADER.fullmatch(header.name):
+            yield f"headers[{at}].name", "the name of a header field, Request-URI or SDP", _quoted(header.name)
+        if not header.means.strip():
+            yield f"headers[{at}].means", "what the header field is for", _quoted(header.means)
+    for direction in ("from_provider", "to_provider"):
+        names = [header.name.lower() if header.direction == direction else "" for header in profile.headers]
+        for at, name in enumerate(names):
+            if name and name in names[:at]:
+                yield f"headers[{at}].name", "each name once a direction", f"{_quoted(profile.headers[at].name)} again"
 
 
 def _helpers(profile: Profile) -> Iterator[Broken]:
