@@ -9,15 +9,21 @@ from hypothesis import strategies as st
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.rtp import (
     MAX_PROBE_NUMBER,
+    PCMA_TONE,
+    PCMU_TONE,
     RtcpPacket,
     RtpExtension,
     RtpPacket,
+    SequenceCount,
+    count_sequence,
+    interarrival_jitter,
     parse_rtcp,
     parse_rtp,
     probe_number,
     probe_packet,
     rtcp_probe_number,
     rtcp_probe_packet,
+    rtp_packet,
     silence_packet,
 )
 
@@ -255,3 +261,110 @@ def test_any_bytes_give_rtcp_packets_or_wire_error(data: bytes) -> None:
 def test_any_quote_gives_a_number_or_none(quoted: bytes, ssrc: int) -> None:
     for number in (probe_number(quoted, ssrc), rtcp_probe_number(quoted, ssrc)):
         assert number is None or 0 <= number <= MAX_PROBE_NUMBER
+
+
+# What a received stream is told by.
+
+
+@pytest.mark.parametrize(
+    ("law", "tone", "milliwatt"),
+    [
+        ("a", PCMA_TONE, "34 21 21 34 b4 a1 a1 b4"),  # G.711 table 5
+        ("mu", PCMU_TONE, "1e 0b 0b 1e 9e 8b 8b 9e"),  # G.711 table 6
+    ],
+)
+def test_the_tone_is_the_digital_milliwatt_24_db_down(law: str, tone: bytes, milliwatt: str) -> None:
+    def decode(octet: int) -> int:
+        if law == "a":
+            code = octet ^ 0x55
+            segment, step = code >> 4 & 7, code & 15
+            size = 2 * step + 1 if segment == 0 else (2 * step + 33) << (segment - 1)
+            return size if code & 0x80 else -size
+        code = ~octet & 0xFF
+        size = (2 * (code & 15) + 33 << (code >> 4 & 7)) - 33
+        return -size if code & 0x80 else size
+
+    # 10 ** (24.08 / 20) is 16; a code of mu-law is up to a sixteenth off.
+    for quiet, loud in zip(tone, bytes.fromhex(milliwatt), strict=True):
+        assert decode(quiet) * 16 == pytest.approx(decode(loud), rel=1 / 16)
+
+
+def test_a_packet_of_any_payload_type() -> None:
+    packet = rtp_packet(payload_type=0, sequence=1, timestamp=2, ssrc=3, payload=b"\xff", marker=True)
+    assert packet == bytes.fromhex("80 80 00 01  00 00 00 02  00 00 00 03  ff")
+    with pytest.raises(WireError):
+        rtp_packet(payload_type=128, sequence=1, timestamp=2, ssrc=3, payload=b"")
+
+
+@pytest.mark.parametrize(
+    ("sequences", "expected", "received", "missing", "reordered", "duplicates"),
+    [
+        ([], 0, 0, 0, 0, 0),
+        ([7], 1, 1, 0, 0, 0),
+        ([1, 2, 3, 4], 4, 4, 0, 0, 0),
+        ([1, 2, 4, 5], 5, 4, 1, 0, 0),
+        ([1, 3, 2, 4], 4, 4, 0, 1, 0),
+        ([1, 2, 2, 3], 3, 4, 0, 0, 1),
+        ([1, 2, 2, 4], 4, 4, 1, 0, 1),  # RFC 3550's figure would be no loss
+        ([65534, 65535, 0, 1], 4, 4, 0, 0, 0),
+        ([65534, 0, 65535, 1], 4, 4, 0, 1, 0),
+        ([5, 4, 6], 2, 3, 0, 1, 0),  # before the first: not expected
+        # A.1: one number far away is passed over; two in a row are a restart.
+        ([1, 2, 30000, 3], 3, 3, 0, 0, 0),
+        ([1, 2, 30000, 30001, 30002], 4, 4, 0, 0, 0),
+    ],
+)
+def test_sequence_numbers(
+    sequences: list[int], expected: int, received: int, missing: int, reordered: int, duplicates: int
+) -> None:
+    found = count_sequence(sequences)
+    assert found == SequenceCount(expected, received, missing, reordered, duplicates)
+    assert found.lost == expected - received
+
+
+def test_jitter_of_even_packets_is_nothing() -> None:
+    assert interarrival_jitter([(160 * n, 1000 + 20.0 * n) for n in range(10)], 8000) == (0.0, 0.0)
+
+
+def test_jitter_by_hand() -> None:
+    # RFC 3550 §6.4.1: J += (|D| - J) / 16, with D of 8, -8 and 4 ms.
+    arrivals = [(0, 0.0), (160, 28.0), (320, 40.0), (480, 64.0)]
+    found = interarrival_jitter(arrivals, 8000)
+    assert found is not None
+    first = 8 / 16
+    second = first + (8 - first) / 16
+    third = second + (4 - second) / 16
+    assert found.last_ms == pytest.approx(third)
+    assert found.max_ms == pytest.approx(max(first, second, third))
+
+
+def test_jitter_over_a_wrap_of_the_timestamp() -> None:
+    assert interarrival_jitter([((0xFFFFFFFF - 79 + 160 * n) & 0xFFFFFFFF, 20.0 * n) for n in range(3)], 8000) == (
+        0.0,
+        0.0,
+    )
+
+
+@pytest.mark.parametrize("arrivals", [[], [(0, 0.0)]])
+def test_there_is_no_jitter_without_two_packets(arrivals: list[tuple[int, float]]) -> None:
+    assert interarrival_jitter(arrivals, 8000) is None
+
+
+def test_a_clock_that_stands_still_is_refused() -> None:
+    with pytest.raises(WireError):
+        interarrival_jitter([], 0)
+
+
+@given(st.lists(st.integers(0, 65535), max_size=60))
+def test_any_sequence_numbers_are_counted(sequences: list[int]) -> None:
+    found = count_sequence(sequences)
+    assert 0 <= found.received <= len(sequences)
+    assert 0 <= found.missing <= found.expected
+    assert found.duplicates + found.reordered <= found.received
+
+
+@given(st.lists(st.tuples(st.integers(0, 0xFFFFFFFF), st.floats(0, 1e9)), min_size=2, max_size=40))
+def test_any_arrivals_have_a_jitter(arrivals: list[tuple[int, float]]) -> None:
+    found = interarrival_jitter(arrivals, 8000)
+    assert found is not None
+    assert 0 <= found.last_ms <= found.max_ms

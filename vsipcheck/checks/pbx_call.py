@@ -389,6 +389,7 @@ class _Placed:
         """What comes can no longer be read: CANCEL or BYE, and hear no more."""
         if call.ended:
             return
+        self._record_tail(at_ms)
         self.failure = failure
         self.lost_in_call = call.phase is Phase.UP
         call.abandon(at_ms, 0.0)
@@ -407,13 +408,17 @@ class _Placed:
         self.recorded_bytes += min(len(data), MAX_MESSAGE_BYTES)
         self.messages.append(message)
 
+    def _record_tail(self, at_ms: float) -> None:
+        """Keep what is part of no whole message."""
+        if self.tail:
+            self._record(False, at_ms, bytes(self.tail))
+            self.tail.clear()
+
     def _keep(self, call: Call, media: RtpSession) -> None:
         """Record the exchange and the notes about it."""
         network, stream = self.context.network, self.stream
         assert stream is not None
-        if self.tail:
-            self._record(False, network.now_ms(), bytes(self.tail))
-            self.tail.clear()
+        self._record_tail(network.now_ms())
         failure = None  # of the INVITE: what comes after its final answer is the note's
         if call.final is None:
             failure = self.failure or (Failure.CANCELLED if call.abandoned else Failure.NO_ANSWER)
