@@ -1,17 +1,52 @@
-"""The customer's own PBX or SBC: does it speak SIP over TCP, and how does it answer a call of the trunk's kind?"""
+"""The customer's own PBX or SBC: does it speak SIP over TCP, and how does it answer a call of the trunk's kind?
+
+One question, one file: `pbx_probe` and `pbx_call` measure; `pbx_transport`, `pbx_options`, `pbx_routing` (the call's
+code), `pbx_media` (codecs, DTMF, media address), `pbx_dialog` (Contact, dialog) and `pbx_audio` (RTP) judge.
+
+We are not the trunk: our source is another, and a PBX that knows its peers by address is right to keep us out. So what
+a rejected source sees is unknown, never a fault; what fails is what the PBX itself said, of its own or of our request.
+"""
 
 from __future__ import annotations
 
-from vsipcheck.checks.base import Check, Context, Facts, Recorder
+from vsipcheck.checks.base import Check, Facts
+from vsipcheck.checks.pbx_audio import RTP, judge_rtp
+from vsipcheck.checks.pbx_calls import calls_of
+from vsipcheck.checks.pbx_dialog import CONTACT, DIALOG, judge_contact, judge_dialog
+from vsipcheck.checks.pbx_media import CODECS, DTMF, MEDIA_ADDRESS, judge_codecs, judge_dtmf, judge_media_address
+from vsipcheck.checks.pbx_options import OPTIONS_FINDING, judge_options
+from vsipcheck.checks.pbx_probe import measure
+from vsipcheck.checks.pbx_routing import CALL, judge_call
+from vsipcheck.checks.pbx_target import pbx_of
+from vsipcheck.checks.pbx_transport import TRANSPORT, judge_transport
 from vsipcheck.model import Finding, Profile, Settings
 
 
-async def measure(context: Context, record: Recorder) -> None:
-    return None
-
-
 def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
-    return []
+    """What the PBX showed, in the order of a call; findings for which nothing was to be seen are left out."""
+    if settings.pbx is None:
+        return []
+    pbx = pbx_of(facts, settings.pbx)
+    calls = calls_of(facts, pbx.options)
+    found = (
+        judge_transport(pbx, profile),
+        judge_options(pbx, profile),
+        judge_call(pbx, calls, profile, settings),
+        judge_codecs(pbx, calls, profile, settings),
+        judge_dtmf(pbx, calls),
+        judge_media_address(pbx, calls, profile, settings),
+        judge_contact(pbx, calls, profile),
+        judge_dialog(pbx, calls),
+        judge_rtp(pbx, calls, facts, settings),
+    )
+    return [finding for finding in found if finding is not None]
 
 
-CHECK = Check(name="pbx", title="calling the PBX", finding_ids=(), needs=(), measure=measure, judge=judge)
+CHECK = Check(
+    name="pbx",
+    title="calling the PBX",
+    finding_ids=(TRANSPORT, OPTIONS_FINDING, CALL, CODECS, DTMF, MEDIA_ADDRESS, CONTACT, DIALOG, RTP),
+    needs=(),
+    measure=measure,
+    judge=judge,
+)

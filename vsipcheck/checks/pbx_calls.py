@@ -76,7 +76,8 @@ class PlacedCall:
         return description.audio if description else None
 
     @property
-    def reinvites(self) -> int:
+    def renegotiations(self) -> int:
+        """Re-INVITEs and UPDATEs of the PBX."""
         return sum(each.method in ("INVITE", "UPDATE") for each in self.requests)
 
 

@@ -389,7 +389,7 @@ def _dtmf_shown(pbx: Pbx, calls: Calls) -> Finding | None:
 # --- where the audio goes
 
 
-_WRONG_PLACE = {
+WRONG_PLACE = {
     AddressClass.LOOPBACK: "the PBX's own loopback",
     AddressClass.UNSPECIFIED: "no address (as for a call on hold, RFC 2543)",
     AddressClass.LINK_LOCAL: "an address of one network segment",
@@ -400,7 +400,9 @@ _WRONG_PLACE = {
     AddressClass.BROADCAST: "a broadcast address",
 }
 # Where no packet of another host's goes.
-_NOWHERE = frozenset((AddressClass.LOOPBACK, AddressClass.UNSPECIFIED, AddressClass.MULTICAST, AddressClass.BROADCAST))
+UNREACHABLE_PLACES = frozenset(
+    (AddressClass.LOOPBACK, AddressClass.UNSPECIFIED, AddressClass.MULTICAST, AddressClass.BROADCAST)
+)
 EXTERNAL = (
     "Tell the PBX its public address and what is local (chan_sip: `externip`, `localnet`; PJSIP: "
     "`external_media_address`, `external_signaling_address`, `local_net`; FreeSWITCH: `ext-rtp-ip`, `ext-sip-ip`)."
@@ -450,11 +452,11 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             f"The PBX wants the audio at a name, {where}: legal, and many peers do not look it up.",
             remedy="Let the PBX write its public address into the SDP.",
         )
-    if kind in _NOWHERE and not (kind is address_class(there) is AddressClass.LOOPBACK):
+    if kind in UNREACHABLE_PLACES and not (kind is address_class(there) is AddressClass.LOOPBACK):
         return proven(
             Status.FAIL,
             "unusable_address",
-            f"The PBX wants the audio at {where}: {_WRONG_PLACE[kind]}.",
+            f"The PBX wants the audio at {where}: {WRONG_PLACE[kind]}.",
             remedy=EXTERNAL,
         )
     if (":" in address) != (":" in there):
@@ -478,7 +480,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             Status.FAIL,
             "private_address",
             f"The PBX is called at {there} and wants the audio at {where}: "
-            f"{_WRONG_PLACE.get(kind, 'an address that nobody routes')}. The trunk's audio goes nowhere, and callers "
+            f"{WRONG_PLACE.get(kind, 'an address that nobody routes')}. The trunk's audio goes nowhere, and callers "
             "are heard one way, if at all.",
             remedy=EXTERNAL,
             guide_section="Troubleshooting",

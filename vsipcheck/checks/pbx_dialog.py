@@ -1,0 +1,307 @@
+"""What the call showed of its dialog: where the trunk's ACK and BYE would go, and whether the PBX kept to the rules.
+
+Requests within a dialog go to the first Record-Route entry that the PBX's side added, else to the Contact of the 2xx
+(RFC 3261 §12.1.2, §12.2.1.1); over UDP where a SIP URI with an address or a port names no transport (RFC 3263 §4.1).
+That the call on our own connection went well does not say that they arrive: over it everything arrives.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from vsipcheck.checks.pbx_calls import Calls, PlacedCall
+from vsipcheck.checks.pbx_media import EXTERNAL, UNREACHABLE_PLACES, WRONG_PLACE
+from vsipcheck.checks.pbx_target import Pbx, address_class
+from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, quoted, verdict
+from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
+from vsipcheck.wire.call import RouteSet, read_route_set
+from vsipcheck.wire.errors import WireError
+from vsipcheck.wire.ip import AddressClass
+from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse, SipUri, parse_name_addr, parse_uri, split_list
+
+CONTACT = "pbx.contact"
+DIALOG = "pbx.dialog"
+# RFC 3261 §19.1.2.
+_DEFAULT_PORT = 5060
+
+
+def _first_uri(message: SipMessage, header: str) -> str | None:
+    """The URI of the first value of a header field; None where it is absent or unreadable."""
+    values = split_list(message.header(header) or "")
+    if not values:
+        return None
+    try:
+        return parse_name_addr(values[0]).uri
+    except WireError:
+        return None
+
+
+def _routes(call: PlacedCall, final: SipResponse) -> RouteSet:
+    return read_route_set(final, _first_uri(call.invite, "Record-Route"))
+
+
+# --- Contact
+
+
+def judge_contact(pbx: Pbx, calls: Calls, profile: Profile) -> Finding | None:
+    """`pbx.contact`: whether requests within the dialog would reach the PBX; None where no call was answered."""
+    call = calls.first
+    if call is None or call.final is None or not call.answered:
+        return None
+    told = partial(verdict, CONTACT, pbx, facts=[call.exchange])
+    proven = partial(told, confidence=Confidence.PROVEN)
+    contact = _first_uri(call.final, "Contact")
+    if contact is None:
+        absent = call.final.header("Contact") is None
+        return proven(
+            Status.FAIL,
+            "missing" if absent else "unreadable",
+            f"The PBX's answer has {'no Contact' if absent else 'a Contact that cannot be read'}: the trunk does not "
+            "know where to send ACK and BYE (RFC 3261 §12.1.1).",
+            remedy="Report it to the maker of the PBX.",
+        )
+    routes = _routes(call, call.final).routes
+    header, hop = ("Record-Route", routes[0]) if routes else ("Contact", contact)
+    try:
+        uri = parse_uri(hop)
+    except WireError:
+        uri = None
+    if uri is None or uri.host is None:
+        return proven(
+            Status.FAIL,
+            "unreadable",
+            f"The {header} of the PBX's answer is no SIP URI ({quoted(hop)}): ACK and BYE go nowhere.",
+            remedy="Report it to the maker of the PBX.",
+        )
+    return _judge_hop(pbx, call, header, hop, uri, profile, told)
+
+
+def _judge_hop(
+    pbx: Pbx, call: PlacedCall, header: str, hop: str, uri: SipUri, profile: Profile, told: partial[Finding]
+) -> Finding:
+    """The place that ACK and BYE go to: transport first, which no address makes up for, then the address."""
+    proven = partial(told, confidence=Confidence.PROVEN)
+    assert uri.host is not None
+    transport = profile.signalling.transport
+    where = f"{header} of the PBX's answer, {quoted(hop, 100)}"
+    named = "tls" if uri.scheme == "sips" else uri.transport
+    if named == "tls":
+        return proven(
+            Status.FAIL,
+            "tls",
+            f"The {where}, wants TLS, and the trunk speaks plain {transport.upper()}: its ACK and BYE would not "
+            "arrive, and calls break off after half a minute.",
+            remedy=f"Let the PBX write its {transport.upper()} address into Contact for calls that come over "
+            f"{transport.upper()} (PJSIP: `transport` of the trunk's endpoint; chan_sip: `transport={transport}`).",
+        )
+    if named is not None and named != transport:
+        return proven(
+            Status.FAIL,
+            "other_transport",
+            f"The {where}, wants {quoted(named, 20)}, and the call came over {transport.upper()}: the trunk's ACK and "
+            "BYE would go to a port that may not listen, and calls break off after half a minute.",
+            remedy=f"Let the PBX write `;transport={transport}` into Contact for calls that come over "
+            f"{transport.upper()}.",
+        )
+    kind = address_class(uri.host)
+    there = call.exchange.remote_address
+    if kind in UNREACHABLE_PLACES and not (kind is address_class(there) is AddressClass.LOOPBACK):
+        return proven(
+            Status.FAIL,
+            "unusable_address",
+            f"The {where}, is {WRONG_PLACE[kind]}: the trunk's ACK and BYE go nowhere.",
+            remedy=EXTERNAL,
+        )
+    foreign = kind is not None and kind is not AddressClass.GLOBAL and uri.host != there
+    if foreign and not pbx.seen_from_inside:
+        return proven(
+            Status.FAIL,
+            "private_address",
+            f"The PBX is called at {there}, and the {where}, is "
+            f"{WRONG_PLACE.get(kind, 'an address that nobody routes') if kind else ''}: the trunk's ACK and BYE go "
+            "nowhere, and calls break off after half a minute.",
+            remedy=EXTERNAL,
+        )
+    if named is None:
+        return proven(
+            Status.WARN,
+            "transport_unstated",
+            f"The {where}, names no transport, which means UDP (RFC 3263 §4.1), and the call came over "
+            f"{transport.upper()}. Many peers stay on the connection all the same.",
+            remedy=f"Let the PBX write `;transport={transport}` into Contact.",
+        )
+    if (uri.port or _DEFAULT_PORT) != pbx.port:
+        return told(
+            Status.WARN,
+            "other_port",
+            f"The {where}, is port {uri.port or _DEFAULT_PORT}, and the PBX was called on {pbx.port}: new connections "
+            "of the trunk for ACK and BYE go there.",
+            remedy=f"See that {transport.upper()} {uri.port or _DEFAULT_PORT} of the PBX is open to the provider, or "
+            f"let the PBX name {pbx.port}.",
+        )
+    if kind is None:
+        if uri.host.lower() == pbx.host.lower():
+            return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
+        return told(
+            Status.WARN,
+            "hostname",
+            f"The {where}, is a name other than the one it was called by: the provider has to look it up.",
+            domain=FaultDomain.PBX,
+            remedy="See that the name resolves for everybody to the PBX's public address, or let the PBX name that.",
+        )
+    if pbx.seen_from_inside and kind is not AddressClass.GLOBAL:
+        return told(
+            Status.UNKNOWN,
+            "seen_from_inside",
+            f"The {where}, has the right transport. Its address is as it should be inside the PBX's own network; which "
+            "one it would name to the trunk cannot be seen from here.",
+            remedy=EXTERNAL,
+            settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
+        )
+    if uri.host == there or pbx.seen_from_inside:
+        return told(Status.PASS, "same_host", f"The {where}, is where the provider reaches it.")
+    return told(
+        Status.WARN,
+        "other_address",
+        f"The {where}, is a public address other than {there}, where it was called: ACK and BYE go there.",
+        remedy="See that the PBX can be reached at that address from the provider's, or let it name the one it is "
+        "called at.",
+    )
+
+
+# --- the dialog
+
+
+def judge_dialog(pbx: Pbx, calls: Calls) -> Finding | None:
+    """`pbx.dialog`: whether the PBX kept to RFC 3261 from its answer to the end; None where nothing was to be seen."""
+    call = calls.first
+    if call is None:
+        return None
+    facts = [call.exchange, call.note]
+    told = partial(verdict, DIALOG, pbx, facts=facts)
+    if call.final is not None and call.answered:
+        return _broken(call, call.final, told) or _ended(call, told)
+    if call.cancelled_ms is None or not call.provisionals:
+        return None
+    if call.final is not None:
+        return told(
+            Status.PASS,
+            "cancelled",
+            f"CANCEL was heard: {call.cancel_status or 'no answer'} to it, {call.final.status} to the INVITE.",
+        )
+    heard = call.cancel_status is not None and call.cancel_status < 300
+    return told(
+        Status.WARN,
+        "cancel_ignored",
+        f"The PBX {'answers CANCEL' if heard else 'does not take CANCEL'} and never settles the call: the telephone "
+        "may ring on after the caller has hung up.",
+        confidence=Confidence.LIKELY,
+        remedy="Look for what answers the call there, and why it does not end: RFC 3261 §9.2 wants 487.",
+        settle_by=IN_ITS_LOG,
+    )
+
+
+def _broken(call: PlacedCall, final: SipResponse, told: partial[Finding]) -> Finding | None:
+    """A rule whose breach breaks calls of the trunk."""
+    proven = partial(told, confidence=Confidence.PROVEN)
+    maker = "Report it to the maker of the PBX, or of the SBC in front of it."
+    if final.to_tag is None:
+        return proven(
+            Status.FAIL,
+            "to_tag_missing",
+            "The answer has no To tag: it sets up no dialog (RFC 3261 §12.1.1).",
+            remedy=maker,
+        )
+    own_entry = _routes(call, final).own_entry
+    if _first_uri(call.invite, "Record-Route") is not None and own_entry != "returned":
+        how = "left out of" if own_entry == "missing" else "out of its place in"
+        return proven(
+            Status.FAIL,
+            "record_route_dropped" if own_entry == "missing" else "record_route_misplaced",
+            f"The INVITE's Record-Route is {how} the answer: the requests of the dialog would go past the provider's "
+            "proxy (RFC 3261 §12.1.1, §16.6).",
+            remedy=maker,
+        )
+    if call.note is not None and call.note.values.get("lost_in_call") is True:
+        return proven(
+            Status.FAIL,
+            "connection_closed",
+            "The PBX ended the connection in the middle of the call.",
+            remedy="Let the PBX keep the connection while a call is up: look for a limit on idle or on long ones.",
+            settle_by=IN_ITS_LOG,
+        )
+    if call.repeats:
+        return told(
+            Status.FAIL,
+            "ack_ignored",
+            f"The PBX sent its 200 {call.repeats} more times after our ACK, on the same connection: it does not take "
+            "the ACK for one of its call, and hangs up after half a minute.",
+            confidence=Confidence.LIKELY,
+            remedy="Look up in the PBX's log where it expects the ACK: its Contact and Record-Route decide (RFC 3261 "
+            "§13.3.1.4).",
+            settle_by=IN_ITS_LOG,
+        )
+    return None
+
+
+def _ended(call: PlacedCall, told: partial[Finding]) -> Finding:
+    """What is odd about a call that works, or nothing."""
+    final = call.final
+    assert final is not None
+    ours_first = call.bye_ms is not None and (call.hung_up_ms is None or call.bye_ms <= call.hung_up_ms)
+    if call.hung_up_ms is not None and not ours_first and call.final_ms is not None:
+        return told(
+            Status.WARN,
+            "hung_up_first",
+            f"The PBX hung up by itself {(call.hung_up_ms - call.final_ms) / 1000:.1f} s after it had answered.",
+            confidence=Confidence.PROVEN,
+            remedy="Look for what answers the call there: a dial plan that ends at once, or a media failure.",
+            settle_by=IN_ITS_LOG,
+        )
+    if ours_first and call.bye_status is None and call.hung_up_ms is None:
+        return told(
+            Status.WARN,
+            "bye_unanswered",
+            "The PBX did not answer BYE: it may hold the line after the caller has hung up.",
+            confidence=Confidence.LIKELY,
+            remedy="Look for what the PBX does with the BYE of a call.",
+            settle_by=IN_ITS_LOG,
+        )
+    if call.bye_status is not None and call.bye_status >= 300:
+        return told(
+            Status.WARN,
+            "bye_rejected",
+            f"The PBX answered BYE with {call.bye_status}: it may hold the line after the caller has hung up.",
+            confidence=Confidence.PROVEN,
+            remedy="Look up in the PBX's log why it does not take BYE for one of its call.",
+        )
+    acknowledged = call.note.values.get("reinvites_acknowledged") if call.note is not None else None
+    if call.renegotiations and acknowledged == 0 and any(each.method == "INVITE" for each in call.requests):
+        return told(
+            Status.WARN,
+            "reinvite_unacknowledged",
+            "The PBX changed the call by a re-INVITE and did not acknowledge our answer to it.",
+            confidence=Confidence.LIKELY,
+            remedy="Turn direct media off for the trunk (chan_sip: `canreinvite=no`; PJSIP: `direct_media=no`).",
+        )
+    rules = list(dict.fromkeys(deviation.code for deviation in final.errors))
+    if rules:
+        return told(
+            Status.WARN,
+            "odd_answer",
+            f"The PBX's answer breaks rules of SIP: {', '.join(rules[:3])}.",
+            confidence=Confidence.PROVEN,
+            remedy="Report it to the maker of the PBX, or of the SBC in front of it.",
+        )
+    more = []
+    if call.renegotiations:
+        more.append(f"the PBX renegotiated {call.renegotiations} times")
+    if isinstance(call.invite, SipRequest) and call.invite.headers_named("X-Exotel-CallSid"):
+        more.append("X-Exotel header fields were taken")
+    tail = f"; {' and '.join(more)}" if more else ""
+    end = f"BYE got {call.bye_status}" if call.bye_status is not None else "it was ended from both sides"
+    return told(
+        Status.PASS,
+        "orderly",
+        f"Record-Route came back, the ACK was taken, {end}{tail}.",
+    )
