@@ -15,7 +15,7 @@ from vsipcheck.checks.pbx_call import measure_call
 from vsipcheck.model import Exchange, Note, Settings
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.profiles import load_profile
-from vsipcheck.wire.sip import KeepAlive, SipRequest, SipResponse, StreamDecoder, build_answer, build_request
+from vsipcheck.wire.sip import SipRequest, SipResponse, StreamDecoder, build_answer, build_request
 from vsipcheck.wire.text import unescape
 
 TAG = "pbx1"
@@ -53,7 +53,7 @@ class Line:
             data = await self.reader.read(65536)
             if not data:
                 return None
-            self.waiting += [each for each in self.decoder.feed(data) if not isinstance(each, KeepAlive)]
+            self.waiting += [each for each in self.decoder.feed(data) if isinstance(each, SipRequest | SipResponse)]
         message = self.waiting.pop(0)
         self.heard.append(message)
         return message
