@@ -25,6 +25,7 @@ JUDGES = {
     "nat_behaviour": ("judge_behaviour",),
     "nat_lifetime": ("judge_lifetime",),
     "path": ("judge",),
+    "pbx": ("judge",),
 }
 
 _explanations = {finding_id: load_explanation(finding_id) for finding_id in explained_ids()}
