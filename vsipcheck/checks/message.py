@@ -1,17 +1,231 @@
-"""A SIP message or a trace against the guide's tables of header fields."""
+"""A SIP message or a trace against the guide's tables of header fields. Reads a file; sends nothing."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
+from vsipcheck.checks import (
+    call_caller_id,
+    call_transport,
+    message_answers,
+    message_framing,
+    message_headers,
+    message_sdp,
+)
 from vsipcheck.checks.base import Check, Context, Facts, Recorder
-from vsipcheck.model import Finding, Profile, Settings
+from vsipcheck.checks.call_caller_id import judge_caller_id
+from vsipcheck.checks.call_transport import judge_transport
+from vsipcheck.checks.message_answers import judge_answer
+from vsipcheck.checks.message_calls import MAX_INVITES, Invite, read_invites
+from vsipcheck.checks.message_framing import judge_framing
+from vsipcheck.checks.message_headers import judge_headers
+from vsipcheck.checks.message_sdp import judge_sdp
+from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Note, Profile, Settings, Status
+from vsipcheck.net.waiting import in_daemon_thread
+from vsipcheck.wire.trace import MAX_TRACE, Trace, keep_messages, mask_secrets, read_trace
+
+TOPIC = "file"
+_FRAMING, _TRANSPORT, _CALLER_ID = message_framing.ID, call_transport.ID, call_caller_id.ID
+# The first octets of capture files: pcap in both byte orders with micro- and nanoseconds, and pcapng.
+_CAPTURES = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a")
 
 
 async def measure(context: Context, record: Recorder) -> None:
-    return None
+    """Reads the file or stdin, in a thread, since either may be a pipe in which nothing comes."""
+    path = context.settings.message
+    if path is None:
+        return
+    shown = "stdin" if path == "-" else path
+    try:
+        data = await in_daemon_thread(lambda: _read(path), "message")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        record.add(
+            Note(topic=TOPIC, text=f"{shown}: {why}", values=_values(shown, failure=Failure.LOCAL_ERROR, detail=why))
+        )
+        return
+    record.add(read_file(shown, data))
+
+
+def read_file(path: str, data: bytes) -> Note:
+    """What was read, as a fact: the messages of the trace and the lines that tell about them, secrets written over."""
+    if data.startswith(_CAPTURES):
+        told = "a capture file (pcap)"
+        return Note(
+            topic=TOPIC,
+            text=f"{path}: {told}",
+            values=_values(path, failure=Failure.NOT_SUPPORTED, detail="capture_file"),
+        )
+    text, secrets = mask_secrets(keep_messages(data))
+    trace = read_trace(data)
+    count = text.count("\n") + (not text.endswith("\n"))
+    plural = "" if secrets == 1 else "s"
+    # A redacted report has other lengths: how long bodies were is a fact of its own.
+    sizes = {str(each.line): {"body": list(each.body_sizes), "whole": each.is_whole} for each in trace.messages}
+    return Note(
+        topic=TOPIC,
+        text=f"{path}, {count} lines, {secrets} secret{plural} masked",
+        values=_values(path, text=text, sizes=sizes, truncated=trace.truncated),
+    )
+
+
+def _values(path: str, **more: Any) -> dict[str, Any]:
+    return {"path": path, "text": None, "failure": None, "included_from": None, **more}
+
+
+def _read(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read(MAX_TRACE + 1)
+    with Path(path).open("rb") as file:
+        return file.read(MAX_TRACE + 1)
 
 
 def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
-    return []
+    """The verdicts about every INVITE that begins a call."""
+    found: list[Finding] = []
+    for note in facts.of(Note, "message"):
+        if note.topic == TOPIC:
+            found += _judge_file(note, profile, settings)
+    if not found and facts.measured("message"):
+        found.append(_unread("not_read", "The file was not read before the run ended.", (), "Run it again."))
+    return found
 
 
-CHECK = Check(name="message", title="reading the SIP messages", finding_ids=(), needs=(), measure=measure, judge=judge)
+def _judge_file(note: Note, profile: Profile, settings: Settings) -> list[Finding]:
+    path, text = str(note.values.get("path")), note.values.get("text")
+    if note.values.get("detail") == "capture_file":
+        return [
+            _unread(
+                "capture_file",
+                f"{path} is a capture file, and only text is read.",
+                (note.id,),
+                f"Save it as text: `tshark -r {path} -q -z follow,tcp,ascii,0`, or sngrep's Save as txt.",
+            )
+        ]
+    if not isinstance(text, str):
+        why = note.values.get("detail") or note.values.get("failure")
+        return [_unread("unreadable", f"{path} could not be read: {why}.", (note.id,), "Name a file that can be read.")]
+    trace = read_trace(text.encode("utf-8", "surrogateescape"))
+    invites = read_invites(trace, path, note.id, profile, settings)
+    if not invites:
+        return [_no_invite(trace, path, note.id)]
+    return _judge_invites(invites, trace, note, profile, settings)
+
+
+def _judge_invites(
+    invites: tuple[Invite, ...], trace: Trace, note: Note, profile: Profile, settings: Settings
+) -> list[Finding]:
+    found: list[Finding] = []
+    stored = note.values.get("sizes")
+    last = max(traced.line for traced in trace.messages)
+    chosen = invites[:MAX_INVITES]
+    for invite in chosen:
+        sizes, whole = _sizes(invite, stored)
+        found.append(judge_framing(invite, sizes, whole, profile))
+        found += judge_headers(invite, profile, settings)
+        found += judge_sdp(invite, profile, settings)
+        answered = judge_answer(invite, profile, goes_on=last > invite.traced.line)
+        found += [answered] if answered else []
+    found += _judge_outbound(chosen, profile, settings)
+    if len(invites) > len(chosen) or note.values.get("truncated"):
+        found.append(
+            _unread(
+                "left_out",
+                f"{note.values.get('path')} holds more than is judged in one run: of {len(invites)} calls the first "
+                f"{len(chosen)} were.",
+                (note.id,),
+                "Hand in the trace of single calls.",
+                target="trace",
+            )
+        )
+    return found
+
+
+def _sizes(invite: Invite, stored: object) -> tuple[tuple[int, ...], bool | None]:
+    if isinstance(stored, dict) and isinstance(kept := stored.get(str(invite.traced.line)), dict):
+        body = kept.get("body")
+        if isinstance(body, list | tuple) and body and all(isinstance(size, int) for size in body):
+            return tuple(body), kept.get("whole")
+    return invite.traced.body_sizes, invite.traced.is_whole
+
+
+def _judge_outbound(invites: tuple[Invite, ...], profile: Profile, settings: Settings) -> list[Finding]:
+    """The two rows of the checklist that are about the customer's own INVITEs."""
+    outbound = [invite for invite in invites if invite.direction == "to_provider"]
+    found = [judge_transport(invite, profile) for invite in outbound]
+    found += [judge_caller_id(invite, settings) for invite in outbound]
+    if outbound:
+        return found
+    undecided = next((invite for invite in invites if invite.direction is None), None)
+    if undecided is not None:
+        settle = "Hand in a trace that shows the addresses, or name your public address (--expect-ip)."
+        return [
+            undecided.find(
+                each,
+                Status.UNKNOWN,
+                "direction_unknown",
+                f"Whether this INVITE is one to the provider could not be told: {undecided.told_by}.",
+                settle_by=settle,
+            )
+            for each in (_TRANSPORT, _CALLER_ID)
+        ]
+    first = invites[0]
+    return [
+        Finding(
+            id=each,
+            target=None,
+            status=Status.SKIP,
+            reason="no_outbound_invite",
+            summary=f"There is no INVITE to the provider in it: this one comes from there, since {first.told_by}.",
+            facts=(first.fact,),
+        )
+        for each in (_TRANSPORT, _CALLER_ID)
+    ]
+
+
+def _no_invite(trace: Trace, path: str, fact: str) -> Finding:
+    dissected = next((line for line, why in trace.skipped if why == "dissected"), None)
+    if dissected is not None:
+        return _unread(
+            "dissected",
+            f"{path}:{dissected} is a message taken apart (tshark -V), which cannot be put together again.",
+            (fact,),
+            "Save the stream instead: `tshark -r FILE -q -z follow,tcp,ascii,0`.",
+        )
+    if trace.messages:
+        return _unread(
+            "no_invite",
+            f"{path} holds {len(trace.messages)} SIP messages, and no INVITE that begins a call.",
+            (fact,),
+            "Hand in a trace that begins before the call does.",
+        )
+    broken = f" What begins at line {trace.skipped[0][0]} could not be read." if trace.skipped else ""
+    return _unread(
+        "no_message", f"No SIP message was found in {path}.{broken}", (fact,), "Hand in SIP messages as text, unedited."
+    )
+
+
+def _unread(reason: str, summary: str, facts: tuple[str, ...], settle_by: str, target: str | None = None) -> Finding:
+    return Finding(
+        id=_FRAMING,
+        target=target,
+        status=Status.UNKNOWN,
+        reason=reason,
+        summary=summary,
+        fault_domain=FaultDomain.UNDETERMINED,
+        confidence=Confidence.POSSIBLE,
+        settle_by=settle_by,
+        facts=facts,
+    )
+
+
+CHECK = Check(
+    name="message",
+    title="reading the SIP messages",
+    finding_ids=(_FRAMING, message_headers.ID, message_sdp.ID, message_answers.ID, _TRANSPORT, _CALLER_ID),
+    needs=(),
+    measure=measure,
+    judge=judge,
+)

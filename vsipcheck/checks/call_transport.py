@@ -1,0 +1,54 @@
+"""Whether the transport of an outbound INVITE is the trunk's, wherever it is named."""
+
+from __future__ import annotations
+
+from vsipcheck.checks.message_calls import Invite, quoted, uri_in
+from vsipcheck.model import Finding, Profile, Status
+
+ID = "call.transport"
+_SECTION = "Best Practices and Pre-checks: After Configuration"
+
+
+def judge_transport(invite: Invite, profile: Profile) -> Finding:
+    """Via, Request-URI, Contact and the socket of an outbound INVITE: all of them have to say the trunk's transport."""
+    wanted, port = profile.signalling.transport, profile.signalling.port
+    told, via, contact = invite.traced.told, invite.request.top_via, uri_in(invite.request.header("Contact"))
+    remedy = f"Set the trunk's transport to {wanted} and its port to {port} in the PBX, and turn TCP on globally."
+    if via is None:
+        return invite.find(
+            ID, Status.FAIL, "via_unreadable", "There is no Via that can be read.", remedy=remedy, guide=_SECTION
+        )
+    wrong: list[tuple[str, str, int | None]] = []
+    if told.transport not in (None, wanted):
+        wrong.append(("sent_otherwise", f"it was sent over {quoted((told.transport or '').upper())}", None))
+    if via.transport.lower() != wanted:
+        wrong.append(("via_differs", f"its Via says {quoted(via.transport)}", invite.line_of("Via")))
+    if invite.uri is not None and invite.uri.transport not in (None, wanted):
+        wrong.append(("uri_differs", f"its Request-URI says {quoted((invite.uri.transport or '').upper())}", None))
+    if contact is not None and contact.transport not in (None, wanted):
+        said = f"its Contact says {quoted((contact.transport or '').upper())}"
+        wrong.append(("contact_differs", said, invite.line_of("Contact")))
+    went_to = told.destination[1] if told.destination else invite.uri.port if invite.uri else None
+    if went_to is not None and went_to != port:
+        wrong.append(("port_differs", f"it goes to port {went_to}", None))
+    if wrong:
+        reason, _, line = wrong[0]
+        return invite.find(
+            ID,
+            Status.FAIL,
+            reason=reason,
+            summary=f"The trunk is {wanted.upper()} {port}, and of this INVITE "
+            f"{'; '.join(said for _, said, _ in wrong)}.",
+            line=line,
+            remedy=remedy,
+            guide=_SECTION,
+        )
+    where = f"port {went_to}" if went_to is not None else "a port that the message does not name"
+    return invite.find(
+        ID,
+        Status.PASS,
+        "match",
+        f"Via says {via.transport.upper()}, as {where} demands; nothing else in the INVITE names another transport.",
+        line=invite.line_of("Via"),
+        guide=_SECTION,
+    )

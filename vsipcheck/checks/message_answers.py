@@ -1,0 +1,210 @@
+"""What a trace shows of the calls that its INVITEs asked for: the final answer, the ACK, the end."""
+
+from __future__ import annotations
+
+from vsipcheck.checks.message_calls import Invite, quoted, unreachable, uri_in
+from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
+from vsipcheck.wire.sip import SipResponse
+
+ID = "message.answer"
+# RFC 3261 §13.3.1.4: who answered and sees no ACK repeats the 200, and hangs up after 64*T1. Seconds, with slack.
+_GIVEN_UP_S = (28.0, 36.0)
+# The call was carried as far as it could: busy, no answer, declined, cancelled.
+_CALLEES_OWN = (480, 486, 487, 600, 603)
+_TROUBLES = "Troubleshooting"
+_PBX = (FaultDomain.PBX, Confidence.LIKELY)
+_PROVIDER = (FaultDomain.PROVIDER, Confidence.POSSIBLE)
+_NOBODY = (FaultDomain.UNDETERMINED, Confidence.POSSIBLE)
+
+
+def judge_answer(invite: Invite, profile: Profile, *, goes_on: bool) -> Finding | None:
+    """What became of the INVITE; None where the trace shows nothing after it. `goes_on`: other messages follow."""
+    answer = invite.answer
+    if answer.final is None:
+        return _judge_open(invite, goes_on=goes_on)
+    response = answer.final.message
+    if not isinstance(response, SipResponse):
+        return None
+    line = answer.final.line
+    said = f"{response.status} {quoted(response.reason)}"
+    if response.status < 300:
+        return _judge_answered(invite, said, line)
+    if response.status in _CALLEES_OWN:
+        return invite.find(
+            ID, Status.PASS, "not_taken", f"{said}: the call was carried, and the callee did not take it.", line=line
+        )
+    return _judge_refused(invite, response, said, line, profile)
+
+
+def _judge_open(invite: Invite, *, goes_on: bool) -> Finding | None:
+    answer = invite.answer
+    if not answer.provisional and not answer.repeats and not goes_on:
+        return None
+    repeats = f" It was sent {answer.repeats + 1} times." if answer.repeats else ""
+    if answer.provisional:
+        last = answer.provisional[-1].message
+        code = last.status if isinstance(last, SipResponse) else "1xx"
+        said = f"The trace shows a {code} and no final answer.{repeats}"
+    else:
+        said = f"The trace shows no answer.{repeats}"
+    return invite.find(
+        ID,
+        Status.UNKNOWN,
+        "no_final_answer" if answer.provisional else "no_answer",
+        said,
+        settle_by="Hand in a trace of the whole call, both directions. A silent trunk: `vsipcheck sip` asks it "
+        "directly.",
+    )
+
+
+def _judge_answered(invite: Invite, said: str, line: int) -> Finding:
+    answer = invite.answer
+    ended = _seconds_until_bye(invite)
+    gave_up = ended is not None and _GIVEN_UP_S[0] <= ended <= _GIVEN_UP_S[1]
+    if not answer.acked and (answer.final_count > 1 or gave_up):
+        repeats = f"it was sent {answer.final_count} times" if answer.final_count > 1 else ""
+        end = f"the call ended after {ended:.0f} s" if ended is not None and gave_up else ""
+        why, blame = _why_no_ack(invite)
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "ack_missing",
+            f"{said} was never acknowledged: {', and '.join(filter(None, (repeats, end)))}. RFC 3261 §13.3.1.4 gives "
+            "up "
+            f"after 32 s. {why}",
+            line=line,
+            remedy="Compare Contact and Record-Route of the 200 with where the ACK can be sent: address, port, "
+            "transport.",
+            blame=blame,
+            guide=_TROUBLES,
+        )
+    if gave_up:
+        return invite.find(
+            ID,
+            Status.WARN,
+            "ended_after_30_s",
+            f"{said}, acknowledged, and the call ended after {ended:.0f} s. If nobody hung up: the guide reads calls "
+            "that "
+            "drop after 30 s as a lost NAT binding.",
+            line=line,
+            remedy="Turn on symmetric RTP and force_rport (with comedia) in the PBX, and look whether RTP flows both "
+            "ways.",
+            blame=_NOBODY,
+            guide=_TROUBLES,
+        )
+    acked = "acknowledged" if answer.acked else "no ACK is in the trace, and no sign that it was missed"
+    repeats = f"; the INVITE was sent {answer.repeats + 1} times, which TCP makes needless" if answer.repeats else ""
+    return invite.find(ID, Status.PASS, "answered", f"{said}, {acked}{repeats}.", line=line)
+
+
+def _seconds_until_bye(invite: Invite) -> float | None:
+    final, bye = invite.answer.final, invite.answer.bye
+    if final is None or bye is None or final.told.at_s is None or bye.told.at_s is None:
+        return None
+    return (bye.told.at_s - final.told.at_s) % 86400
+
+
+def _why_no_ack(invite: Invite) -> tuple[str, tuple[FaultDomain, Confidence]]:
+    final = invite.answer.final
+    contact = uri_in(final.message.header("Contact")) if final else None
+    if invite.direction == "from_provider" and contact is not None:
+        if why := unreachable(contact.host):
+            return f"The 200's Contact names {quoted(contact.host)}, which is {why}: the ACK goes nowhere.", _PBX
+        if contact.transport not in (None, "tcp"):
+            transport = quoted((contact.transport or "").upper())
+            return f"The 200's Contact asks for {transport}, and the call came over TCP: the ACK goes nowhere.", _PBX
+    return "The ACK follows Record-Route and Contact of the 200.", _NOBODY
+
+
+def _judge_refused(invite: Invite, response: SipResponse, said: str, line: int, profile: Profile) -> Finding:
+    status = response.status
+    code = response.header("X-Exotel-ErrorCode")
+    extra = f" X-Exotel-ErrorCode: {quoted(code)}." if code else ""
+    inbound = invite.direction == "from_provider"
+    guide = next((row for row in profile.troubleshooting if status in row.codes), None)
+    if status in (415, 488, 606):
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "codecs_refused",
+            f"{said}: the offer's codecs or its protocol were refused; see message.sdp.{extra}",
+            line=line,
+            remedy=f"Offer and accept {' and '.join(profile.media.codecs)} over RTP/AVP.",
+            blame=_PBX,
+        )
+    if inbound:
+        return _refused_by_pbx(invite, status, said, line)
+    if status in (401, 407):
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "credentials_asked",
+            f"{said}: credentials were asked for, and the trunk has none, since it knows its customers by their "
+            "address."
+            f"{extra}",
+            line=line,
+            remedy="Have the address whitelisted, send the account's own domain in From, and configure no credentials.",
+            blame=_NOBODY,
+            guide=_TROUBLES,
+        )
+    if status == 403:
+        reading = f"The guide reads it as: {guide.cause}. " if guide else ""
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "forbidden",
+            f"{said}.{extra} {reading}The provider's error page reads it as an address that is not whitelisted. Both "
+            "look "
+            "alike; a caller ID that is no Exophone of the account is refused as well.",
+            line=line,
+            remedy="Set fromdomain to the account's domain, send no credentials, and have the public address "
+            "whitelisted.",
+            blame=_NOBODY,
+            guide=_TROUBLES if guide else None,
+        )
+    blame = _PROVIDER if 500 <= status < 600 else _PBX if status in (404, 484) else _NOBODY
+    return invite.find(
+        ID,
+        Status.FAIL,
+        f"status_{status}",
+        f"{said}: the call was refused.{_reading(status)}{extra}",
+        line=line,
+        remedy="Look at the number in the Request-URI and at the caller ID first; then show the message to the "
+        "provider.",
+        blame=blame,
+    )
+
+
+def _reading(status: int) -> str:
+    readings = {
+        404: " Most often the number is not known, or not in E.164 form.",
+        408: " Something behind the edge did not answer.",
+        484: " The number is incomplete, or not in E.164 form.",
+        503: " The network behind the edge is overloaded or out of service.",
+        504: " Something behind the edge did not answer.",
+    }
+    return readings.get(status, "")
+
+
+def _refused_by_pbx(invite: Invite, status: int, said: str, line: int) -> Finding:
+    if status in (401, 403, 407):
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "rejected_by_pbx",
+            f"{said}: the PBX refuses the trunk's own call. It has to know the trunk by its address, and the trunk "
+            "sends no "
+            "credentials.",
+            line=line,
+            remedy="Identify the trunk by its addresses (insecure=port,invite; type=identify with match=; an ACL).",
+            blame=_PBX,
+        )
+    return invite.find(
+        ID,
+        Status.FAIL,
+        f"status_{status}",
+        f"{said}: the PBX refused the call.{' Its dial plan does not know the number.' if status == 404 else ''}",
+        line=line,
+        remedy="Look into the PBX's log for this Call-ID; a 404 is the dial plan's (context, number form).",
+        blame=_PBX,
+    )

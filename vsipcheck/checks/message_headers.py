@@ -1,0 +1,477 @@
+"""Every header field of the provider's table for the direction: is it there, well-formed, and as the trunk wants it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from vsipcheck.checks.message_calls import (
+    SHOW_TO_SUPPORT,
+    Invite,
+    address_in,
+    quoted,
+    unreachable,
+    uri_in,
+)
+from vsipcheck.checks.message_sdp import sdp_octets
+from vsipcheck.model import Finding, HeaderRow, Profile, Settings, Status
+from vsipcheck.wire.errors import WireError
+from vsipcheck.wire.sdp import parse_sdp
+from vsipcheck.wire.sip import Grade, SipUri, split_list
+
+ID = "message.header"
+E164 = re.compile(r"\+[1-9][0-9]{5,14}")
+# Without them no call can be set up and ended. RFC 3261 §13, §15.
+_NEEDED_METHODS = ("INVITE", "ACK", "CANCEL", "BYE")
+# Deviations of the SIP reader that say of themselves which header field they are about.
+_CODES = {
+    "Via": ("via_malformed", "branch_missing", "branch_without_cookie", "branch_empty", "rport_malformed"),
+    "CSeq": ("cseq_malformed", "cseq_out_of_range", "cseq_method_mismatch"),
+    "Call-ID": ("call_id_malformed",),
+    "From": ("from_tag_missing",),
+    "Content-Length": (
+        *("content_length_malformed", "content_length_negative", "content_length_disagrees"),
+        "content_length_repeated",
+    ),
+    "Request-URI": (
+        *("request_uri_whitespace", "request_uri_bracketed", "request_uri_headers", "start_line_whitespace"),
+        "version_unknown",
+    ),
+}
+ATTRIBUTED = frozenset(code for codes in _CODES.values() for code in codes) | {"max_forwards_out_of_range"}
+# RFC 2543's form: legal then, and odd today.
+_OLD_FORM = ("branch_missing", "branch_without_cookie", "from_tag_missing", "content_length_repeated")
+
+
+class Fault(NamedTuple):
+    """What is wrong with a header field. `alterable`: something on the way may have done it as well."""
+
+    status: Status
+    reason: str
+    says: str
+    remedy: str
+    alterable: bool = True
+
+
+def judge_headers(invite: Invite, profile: Profile, settings: Settings) -> list[Finding]:
+    """One finding for each row of the provider's table for this INVITE's direction."""
+    if invite.direction is None:
+        return [_undecided(invite)] if profile.headers else []
+    rows = [row for row in profile.headers if row.direction == invite.direction]
+    return [_judge_row(invite, row, profile, settings) for row in rows]
+
+
+def _undecided(invite: Invite) -> Finding:
+    return invite.find(
+        ID,
+        Status.UNKNOWN,
+        "direction_unknown",
+        f"Whether this INVITE goes to the provider or comes from it could not be told: {invite.told_by}. The two have "
+        f"different tables of header fields.",
+        what="INVITE",
+        settle_by="Hand in a trace that shows the addresses, or name your public address (--expect-ip).",
+    )
+
+
+def _judge_row(invite: Invite, row: HeaderRow, profile: Profile, settings: Settings) -> Finding:
+    name = row.name
+    line = invite.traced.body_line if name == "SDP" else invite.line_of(name)
+    duty = "mandatory" if row.mandatory else "optional"
+    if not _is_there(invite, name):
+        return _missing(invite, row)
+    fault = _malformed(invite, row) or _rule_of(name)(invite, profile, settings)
+    if fault is None:
+        return invite.find(
+            ID,
+            Status.PASS,
+            "well_formed",
+            f"{name} ({duty}) is there and well-formed: {quoted(_value(invite, name))}.{_aside(invite, name)}",
+            what=name,
+            line=line,
+        )
+    return invite.find(
+        ID,
+        fault.status,
+        fault.reason,
+        f"{name} ({duty}): {fault.says} Its meaning: {row.means}",
+        what=name,
+        line=line,
+        remedy=fault.remedy if invite.direction == "to_provider" else SHOW_TO_SUPPORT,
+        alterable=fault.alterable,
+        settle_by=None
+        if invite.direction == "to_provider"
+        else "A capture on the WAN side; sip.alg of a run shows an ALG.",
+    )
+
+
+def _is_there(invite: Invite, name: str) -> bool:
+    if name == "Request-URI":
+        return True
+    return bool(invite.traced.body.strip()) if name == "SDP" else invite.request.header(name) is not None
+
+
+def _missing(invite: Invite, row: HeaderRow) -> Finding:
+    name = row.name
+    if row.mandatory:
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "missing",
+            f"{name} is missing, and mandatory. Its meaning: {row.means}",
+            what=name,
+            remedy=f"Have the PBX send {name}." if invite.direction == "to_provider" else SHOW_TO_SUPPORT,
+        )
+    if name == "Contact":
+        return invite.find(
+            ID,
+            Status.WARN,
+            "missing",
+            "Contact is missing: optional in the provider's table, and mandatory in every INVITE by RFC 3261 §8.1.1.8. "
+            f"Its meaning: {row.means}",
+            what=name,
+            remedy="Have the PBX send a Contact with its public address and ;transport=tcp."
+            if invite.direction == "to_provider"
+            else SHOW_TO_SUPPORT,
+        )
+    return invite.find(ID, Status.SKIP, "left_out", f"{name} is optional, and left out.", what=name)
+
+
+def _malformed(invite: Invite, row: HeaderRow) -> Fault | None:
+    name = row.name
+    about = [
+        deviation
+        for deviation in invite.request.deviations
+        if deviation.code in _CODES.get(name, ()) or deviation.detail.startswith(f"{name}:")
+    ]
+    errors = [each for each in about if each.grade is Grade.ERROR]
+    if any(each.code == "name_addr_needed" for each in errors) and name == "Record-Route":
+        return Fault(
+            Status.WARN,
+            "brackets_missing",
+            f"the URI stands without <>, which RFC 3261 §20.34 demands: {quoted(invite.request.header(name))}. A "
+            "reader "
+            "takes transport and lr for parameters of the header field then, not of the URI, and requests inside the "
+            "call may go the wrong way.",
+            "Put the URI of Record-Route in <>.",
+            alterable=False,
+        )
+    if errors:
+        repeated = any(each.code == "header_repeated" for each in errors)
+        return Fault(
+            Status.FAIL if row.mandatory or repeated else Status.WARN,
+            "repeated" if repeated else "malformed",
+            f"it breaks the rules of SIP ({errors[0].code}: {quoted(errors[0].detail)}).",
+            f"Correct {name} in the PBX's configuration.",
+        )
+    if old := [each for each in about if each.code in _OLD_FORM]:
+        return Fault(
+            Status.WARN,
+            "old_form",
+            f"it is written as before RFC 3261 ({old[0].code}: {quoted(old[0].detail)}).",
+            f"Correct {name}: have the PBX follow RFC 3261.",
+        )
+    return None
+
+
+def _value(invite: Invite, name: str) -> str:
+    if name == "Request-URI":
+        return invite.request.uri
+    if name == "SDP":
+        return f"{len(invite.traced.body)} bytes, message.sdp says more"
+    return invite.request.header(name) or ""
+
+
+def _aside(invite: Invite, name: str) -> str:
+    if name != "Record-Route":
+        return ""
+    uri = uri_in(invite.request.header(name))
+    if uri is None or uri.transport in (None, "tcp"):
+        return ""
+    return (
+        f" ACK, BYE and the like then go to port {uri.port or 5061} over {quoted((uri.transport or '').upper())}: "
+        "the PBX "
+        "needs that transport outwards as well."
+    )
+
+
+# --- the rules of single header fields ---
+
+
+def _check_request_uri(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    uri, wanted = invite.uri, profile.signalling
+    outbound = invite.direction == "to_provider"
+    if uri is None or uri.scheme != "sip":
+        return Fault(
+            Status.FAIL,
+            "wrong_scheme",
+            f"{quoted(invite.request.uri)} is no sip: URI.",
+            "Dial sip: URIs: the trunk has no TLS (sips:), and tel: names no host.",
+            alterable=False,
+        )
+    if uri.transport not in (None, wanted.transport):
+        return Fault(
+            Status.FAIL if outbound else Status.WARN,
+            "wrong_transport",
+            f"it asks for {quoted((uri.transport or '').upper())}, and the trunk is {wanted.transport.upper()}.",
+            f"Set the trunk's transport to {wanted.transport} in the PBX.",
+            alterable=False,
+        )
+    return _check_dialled(invite, uri, profile) if outbound else _check_called(invite, uri)
+
+
+def _check_dialled(invite: Invite, uri: SipUri, profile: Profile) -> Fault | None:
+    port, told = profile.signalling.port, invite.traced.told.destination
+    went_right = told is not None and told[1] == port
+    if uri.port != port and not went_right:
+        absent = uri.port is None
+        return Fault(
+            Status.WARN if absent else Status.FAIL,
+            "port_missing" if absent else "wrong_port",
+            f"it has {'no port, which means 5060' if absent else f'port {uri.port}'}, and the trunk is at {port}.",
+            f"Set the trunk's port to {port} in the PBX.",
+            alterable=False,
+        )
+    user = (uri.user or "").partition(";")[0]
+    if not user:
+        return Fault(
+            Status.FAIL, "number_missing", "it names no number to call.", "Have the dial plan put the number in."
+        )
+    if not E164.fullmatch(user):
+        return Fault(
+            Status.WARN,
+            "not_e164",
+            f"{quoted(user)} is no number in E.164 form: +, country code, number.",
+            "Have the dial plan send numbers as +91 and ten digits.",
+            alterable=False,
+        )
+    return None
+
+
+def _check_called(invite: Invite, uri: SipUri) -> Fault | None:
+    why = unreachable(uri.host)
+    if why and not invite.relayed:
+        return Fault(
+            Status.WARN,
+            "private_address",
+            f"it names {quoted(uri.host)}, which is {why}. The provider cannot have sent to that: something on the way "
+            "wrote it, or the trunk is set up with it.",
+            "",
+        )
+    return None if uri.user else Fault(Status.WARN, "number_missing", "it names no number.", "")
+
+
+def _check_via(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    via, wanted = invite.request.top_via, profile.signalling.transport.upper()
+    if via is None or via.transport.upper() == wanted or invite.relayed:
+        return None
+    return Fault(
+        Status.FAIL if invite.direction == "to_provider" else Status.WARN,
+        "wrong_transport",
+        f"its transport is {quoted(via.transport)}, and the trunk is {wanted}.",
+        f"Set the trunk's transport to {wanted.lower()} in the PBX.",
+        alterable=False,
+    )
+
+
+def _check_from(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    uri = uri_in(invite.request.header("From"))
+    if invite.direction == "from_provider":
+        return None
+    if uri is None or uri.scheme != "sip":
+        return Fault(
+            Status.FAIL,
+            "wrong_scheme",
+            "its URI is no sip: URI.",
+            "Have the PBX send a sip: URI in From.",
+            alterable=False,
+        )
+    pattern, host = profile.signalling.domain_pattern, (uri.host or "").lower()
+    suffix = pattern.partition("{account_sid}")[2]
+    if settings.account_sid:
+        wanted = pattern.replace("{account_sid}", settings.account_sid).lower()
+        fits = host == wanted
+    else:
+        wanted, fits = pattern.replace("{account_sid}", "<account SID>"), host.endswith(suffix) and host != suffix
+    if fits:
+        return None
+    return Fault(
+        Status.FAIL,
+        "wrong_domain",
+        f"its domain is {quoted(uri.host)}, and the account's is {wanted}: the provider answers 403 to a wrong domain.",
+        f"Set fromdomain (chan_sip) or from_domain (PJSIP, FreeSWITCH) to {wanted}.",
+        alterable=False,
+    )
+
+
+def _check_to(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    return None
+
+
+def _check_record_route(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    uri = uri_in(invite.request.header("Record-Route"))
+    if uri is not None and not any(name.lower() == "lr" for name, _ in uri.params):
+        return Fault(
+            Status.WARN,
+            "lr_missing",
+            "its URI lacks lr, so that requests inside the call are routed as before RFC 3261 (§16.12.1.1).",
+            "Have the proxy that records the route put ;lr in.",
+            alterable=False,
+        )
+    return None
+
+
+def _check_contact(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    uri, wanted = uri_in(invite.request.header("Contact")), profile.signalling.transport
+    outbound = invite.direction == "to_provider"
+    if uri is None or uri.scheme != "sip":
+        return Fault(
+            Status.FAIL if outbound else Status.WARN,
+            "wrong_scheme",
+            f"{quoted(invite.request.header('Contact'))} names no sip: URI.",
+            "Have the PBX send a sip: URI with its public address in Contact.",
+        )
+    if not outbound:
+        return _check_their_contact(invite, uri, wanted)
+    if why := unreachable(uri.host):
+        return Fault(
+            Status.FAIL,
+            "private_address",
+            f"it names {quoted(uri.host)}, which is {why}: the provider cannot send BYE or a re-INVITE there.",
+            "Set the PBX's public address (externip, external_signaling_address, ext-sip-ip).",
+        )
+    if uri.transport not in (None, wanted):
+        return Fault(
+            Status.FAIL,
+            "wrong_transport",
+            f"it asks for {quoted((uri.transport or '').upper())}, and the trunk is {wanted.upper()}: requests "
+            "inside the "
+            "call go nowhere.",
+            f"Set the trunk's transport to {wanted} in the PBX.",
+            alterable=False,
+        )
+    if uri.transport is None:
+        return Fault(
+            Status.WARN,
+            "transport_missing",
+            f"it has no ;transport={wanted}, and without it a SIP URI means UDP (RFC 3263 §4.1).",
+            f"Have the PBX add ;transport={wanted} to its Contact: it does where the trunk's transport is {wanted}.",
+            alterable=False,
+        )
+    own = settings.public_address or settings.expect_ip
+    if own and uri.host != own and uri.host and re.fullmatch(r"[0-9.]+", uri.host):
+        return Fault(
+            Status.WARN,
+            "other_address",
+            f"it names {quoted(uri.host)}, and your public address is {quoted(own)}.",
+            f"Set the PBX's public address to {quoted(own)}.",
+        )
+    return None
+
+
+def _check_their_contact(invite: Invite, uri: SipUri, wanted: str) -> Fault | None:
+    if (why := unreachable(uri.host)) and not invite.relayed:
+        return Fault(
+            Status.WARN,
+            "private_address",
+            f"it names {quoted(uri.host)}, which is {why}: ACK and BYE go there, unless a Record-Route leads "
+            "elsewhere.",
+            "",
+        )
+    if uri.transport not in (None, wanted):
+        return Fault(
+            Status.WARN,
+            "wrong_transport",
+            f"it asks for {quoted((uri.transport or '').upper())}, and the trunk is {wanted.upper()}.",
+            "",
+            alterable=False,
+        )
+    return None
+
+
+def _check_allow(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    values = [header.value for header in invite.request.headers_named("Allow")]
+    named = {method.upper() for value in values for method in split_list(value)}
+    if lacking := [method for method in _NEEDED_METHODS if method not in named]:
+        return Fault(
+            Status.WARN,
+            "methods_missing",
+            f"it lacks {', '.join(lacking)}, without which no call can be made and ended.",
+            f"Have the PBX name {', '.join(_NEEDED_METHODS)} in Allow.",
+        )
+    return None
+
+
+def _check_max_forwards(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    if (invite.request.header("Max-Forwards") or "").strip("0 ") == "":
+        return Fault(
+            Status.FAIL,
+            "used_up",
+            "it is 0: the next proxy has to answer 483.",
+            "Look for a loop in the routing; RFC 3261 §8.1.1.6 begins with 70.",
+        )
+    return None
+
+
+def _check_content_type(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    kind = (invite.request.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if kind == "application/sdp":
+        return None
+    if kind.startswith("multipart/"):
+        return Fault(
+            Status.WARN,
+            "multipart",
+            f"the body is {quoted(kind)}, where the table has application/sdp alone.",
+            "Have the PBX send the SDP alone, without further parts.",
+            alterable=False,
+        )
+    return Fault(
+        Status.FAIL,
+        "wrong_type",
+        f"it is {quoted(kind) or 'empty'}, where application/sdp belongs.",
+        "Have the PBX send Content-Type: application/sdp.",
+    )
+
+
+def _check_identity(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    if address_in(invite.request.header("P-Asserted-Identity")) is None:
+        return Fault(Status.WARN, "malformed", "no address can be read in it.", "")
+    return None
+
+
+def _check_sdp(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+    try:
+        parse_sdp(sdp_octets(invite.traced))
+    except WireError as error:
+        return Fault(
+            Status.FAIL, "malformed", f"it cannot be read: {quoted(str(error))}.", "Have the PBX send SDP (RFC 8866)."
+        )
+    return None
+
+
+def _check_value(name: str) -> Callable[[Invite, Profile, Settings], Fault | None]:
+    def check(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
+        if (invite.request.header(name) or "").strip():
+            return None
+        return Fault(Status.WARN, "empty", "it is empty.", f"Have the PBX fill in {name}.")
+
+    return check
+
+
+_RULES: dict[str, Callable[[Invite, Profile, Settings], Fault | None]] = {
+    "request-uri": _check_request_uri,
+    "via": _check_via,
+    "from": _check_from,
+    "to": _check_to,
+    "record-route": _check_record_route,
+    "contact": _check_contact,
+    "allow": _check_allow,
+    "max-forwards": _check_max_forwards,
+    "content-type": _check_content_type,
+    "p-asserted-identity": _check_identity,
+    "sdp": _check_sdp,
+}
+
+
+def _rule_of(name: str) -> Callable[[Invite, Profile, Settings], Fault | None]:
+    return _RULES.get(name.lower()) or _check_value(name)

@@ -1,0 +1,349 @@
+"""The SDP of an INVITE against the trunk: codecs and their order, DTMF, plain RTP, an address that can be reached."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+from vsipcheck.checks.message_calls import SHOW_TO_SUPPORT, Invite, quoted, unreachable
+from vsipcheck.model import Finding, Profile, Settings, Status
+from vsipcheck.wire.errors import WireError
+from vsipcheck.wire.sdp import MediaDescription, SessionDescription, parse_sdp
+from vsipcheck.wire.trace import TracedMessage
+
+ID = "message.sdp"
+# The packet time of the provider's samples, and what RFC 3551 §4.5 gives G.711 where none is named.
+PTIME_MS = 20
+# They stand among the codecs of an offer, and carry no speech. RFC 4733, RFC 3389.
+_NO_SPEECH = ("telephone-event", "cn")
+# Lost by whoever saved the text, or counted by message.framing.
+_NOT_THE_SENDERS = ("bare_lf", "line_end_missing", "empty_line")
+_PART = re.compile(rb"(?:^|\n)(v=0\r?\n.*?)(?:\r?\n--|\Z)", re.DOTALL)
+
+
+def sdp_octets(traced: TracedMessage) -> bytes:
+    """The session description in a body: all of it, or the part of a multipart body that is one."""
+    kind = (traced.message.header("Content-Type") or "").strip().lower()
+    if kind.startswith("multipart/") and (part := _PART.search(traced.body)):
+        return part[1] + b"\r\n"
+    return traced.body
+
+
+def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Finding]:
+    """What the offer says, one finding for each thing that the trunk cares about; none where there is no offer that can
+    be read (message.header tells)."""
+    try:
+        session = parse_sdp(sdp_octets(invite.traced))
+    except WireError:
+        return []
+    found = [_judge_syntax(invite, session)]
+    audio = session.audio
+    if audio is None:
+        return [
+            *found,
+            invite.find(
+                ID,
+                Status.FAIL,
+                "no_audio",
+                "The offer has no m=audio section.",
+                what="media",
+                line=invite.traced.body_line,
+                remedy=_remedy(invite, "Have the PBX offer audio."),
+            ),
+        ]
+    found += [_judge_media(invite, audio), _judge_codecs(invite, audio, profile), _judge_dtmf(invite, audio)]
+    found += [_judge_address(invite, session, audio, profile, settings), _judge_ptime(invite, audio)]
+    found.append(_judge_direction(invite, audio))
+    if invite.direction == "from_provider":
+        found.append(_judge_port(invite, audio, profile))
+    return found
+
+
+def _remedy(invite: Invite, words: str) -> str:
+    return SHOW_TO_SUPPORT if invite.direction == "from_provider" else words
+
+
+def _line(invite: Invite, media: MediaDescription) -> int | None:
+    return None if invite.traced.body_line is None else invite.traced.body_line + media.line - 1
+
+
+def _judge_syntax(invite: Invite, session: SessionDescription) -> Finding:
+    errors = [each for each in session.errors if each.code not in _NOT_THE_SENDERS]
+    if not errors:
+        return invite.find(
+            ID,
+            Status.PASS,
+            "well_formed",
+            "The SDP keeps to its grammar (RFC 8866 §9).",
+            what="syntax",
+            line=invite.traced.body_line,
+        )
+    told = "; ".join(f"{each.code} ({quoted(each.detail)})" for each in errors[:4])
+    more = f"; and {len(errors) - 4} more" if len(errors) > 4 else ""
+    line = invite.traced.body_line
+    return invite.find(
+        ID,
+        Status.WARN,
+        "breaks_rules",
+        f"The SDP breaks rules of its grammar (RFC 8866): {told}{more}. Many stacks let that pass, and some refuse "
+        "the call.",
+        what="syntax",
+        line=None if line is None else line + (errors[0].line or 1) - 1,
+        remedy=_remedy(invite, "Have the PBX, or what rewrites its SDP, write all lines that RFC 8866 wants."),
+        alterable=errors[0].code != "name_missing",
+    )
+
+
+def _judge_media(invite: Invite, audio: MediaDescription) -> Finding:
+    line = _line(invite, audio)
+    if audio.is_encrypted or audio.has_crypto:
+        return invite.find(
+            ID,
+            Status.FAIL if audio.is_encrypted else Status.WARN,
+            "encrypted",
+            f"The offer is {quoted(audio.protocol)}"
+            f"{' with keys' if audio.has_crypto else ''}, and the trunk's media is plain RTP (RTP/AVP).",
+            what="media",
+            line=line,
+            remedy=_remedy(invite, "Turn SRTP off for the trunk."),
+            alterable=False,
+        )
+    if audio.protocol.upper() not in ("RTP/AVP", "RTP/AVPF"):
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "not_rtp",
+            f"The offer's protocol is {quoted(audio.protocol) or 'missing'}, where RTP/AVP belongs.",
+            what="media",
+            line=line,
+            remedy=_remedy(invite, "Have the PBX offer RTP/AVP."),
+        )
+    if not audio.port:
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "no_port",
+            "The offer's audio port is 0, which declines the stream, or cannot be read.",
+            what="media",
+            line=line,
+            remedy=_remedy(invite, "Have the PBX offer a port."),
+        )
+    return invite.find(
+        ID,
+        Status.PASS,
+        "plain_rtp",
+        f"Audio over plain RTP ({quoted(audio.protocol)}), port {audio.port}.",
+        what="media",
+        line=line,
+    )
+
+
+def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> Finding:
+    wanted = [codec.upper() for codec in profile.media.codecs]
+    named = [(codec.encoding or f"payload type {codec.payload_type}").upper() for codec in audio.codecs]
+    offered = [name for name in named if name.lower() not in _NO_SPEECH]
+    order = ", ".join(map(quoted, offered)) or "none"
+    present = [codec for codec in wanted if codec in offered]
+    line = _line(invite, audio)
+    if not present:
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "no_g711",
+            f"None of {' and '.join(wanted)} is offered, only {order}: the call cannot be set up (488).",
+            what="codecs",
+            line=line,
+            remedy=_remedy(invite, f"Allow {' and '.join(wanted)}, in this order, for the trunk."),
+        )
+    if len(present) < len(wanted):
+        lacking = [codec for codec in wanted if codec not in present]
+        return invite.find(
+            ID,
+            Status.WARN,
+            "fallback_missing" if present[0] == wanted[0] else "preferred_missing",
+            f"{' and '.join(lacking)} is not offered: {order}.",
+            what="codecs",
+            line=line,
+            remedy=_remedy(invite, f"Allow {' and '.join(wanted)}, in this order, for the trunk."),
+        )
+    if offered[0] != wanted[0]:
+        return invite.find(
+            ID,
+            Status.WARN,
+            "other_first",
+            f"{quoted(offered[0])} is offered first, and {wanted[0]} is the one to prefer: {order}.",
+            what="codecs",
+            line=line,
+            remedy=_remedy(invite, f"Put {wanted[0]} first: disallow=all, then allow=alaw before allow=ulaw."),
+        )
+    return invite.find(ID, Status.PASS, "preferred_first", f"{order}, in this order.", what="codecs", line=line)
+
+
+def _judge_dtmf(invite: Invite, audio: MediaDescription) -> Finding:
+    events = audio.codec("telephone-event")
+    line = _line(invite, audio)
+    if events is None:
+        return invite.find(
+            ID,
+            Status.WARN,
+            "dtmf_missing",
+            "telephone-event is not offered: DTMF then travels as sound, or not at all.",
+            what="dtmf",
+            line=line,
+            remedy=_remedy(invite, "Set dtmfmode=rfc2833 (PJSIP: dtmf_mode=rfc4733) for the trunk."),
+        )
+    named = f", events {quoted(events.fmtp)}" if events.fmtp else ""
+    return invite.find(
+        ID,
+        Status.PASS,
+        "dtmf_offered",
+        f"telephone-event is offered as payload type {events.payload_type}{named}.",
+        what="dtmf",
+        line=line,
+    )
+
+
+def _judge_address(
+    invite: Invite, session: SessionDescription, audio: MediaDescription, profile: Profile, settings: Settings
+) -> Finding:
+    address = session.media_address(audio)
+    line = _line(invite, audio)
+    if address is None:
+        return invite.find(
+            ID,
+            Status.FAIL,
+            "address_missing",
+            "The offer has no c= line that can be read: nobody can send it audio.",
+            what="address",
+            line=line,
+            remedy=_remedy(invite, "Have the PBX write a c= line with its public address."),
+        )
+    if address in ("0.0.0.0", "::"):
+        return invite.find(
+            ID,
+            Status.WARN,
+            "on_hold",
+            f"The media address is {address}, the old way to put a call on hold (RFC 3264 §8.4): no audio comes to it.",
+            what="address",
+            line=line,
+            remedy=_remedy(invite, "Have the PBX offer its public address in the first INVITE."),
+        )
+    if (why := unreachable(address)) and not invite.relayed:
+        return invite.find(
+            ID,
+            Status.FAIL if invite.direction == "to_provider" else Status.WARN,
+            "private_address",
+            f"The media address is {quoted(address)}, which is {why}: audio sent to it is lost, which is heard as "
+            "one-way "
+            "audio, unless the far end answers to where RTP comes from.",
+            what="address",
+            line=line,
+            remedy=_remedy(
+                invite,
+                "Set the PBX's public address for media (externip with localnet, external_media_address, ext-rtp-ip).",
+            ),
+        )
+    return _judge_known_address(invite, address, line, profile, settings)
+
+
+def _judge_known_address(
+    invite: Invite, address: str, line: int | None, profile: Profile, settings: Settings
+) -> Finding:
+    own = settings.public_address or settings.expect_ip
+    try:
+        ip_address(address)
+    except ValueError:
+        return invite.find(
+            ID,
+            Status.WARN,
+            "address_is_name",
+            f"The media address is the name {quoted(address)}: many media servers do not resolve names.",
+            what="address",
+            line=line,
+            remedy=_remedy(invite, "Have the PBX write an IP address in c=."),
+        )
+    theirs = [media.address for media in profile.media.addresses]
+    if invite.direction == "from_provider" and not invite.relayed and address not in theirs:
+        return invite.find(
+            ID,
+            Status.WARN,
+            "unlisted_address",
+            f"The media address {quoted(address)} is none of the provider's that the profile {profile.name} of "
+            f"{profile.dated} lists: a firewall that only knows those lets no audio through.",
+            what="address",
+            line=line,
+            remedy="Ask the provider for the current media addresses, and open the firewall to them.",
+        )
+    if invite.direction == "to_provider" and own and address != own:
+        return invite.find(
+            ID,
+            Status.WARN,
+            "other_address",
+            f"The media address is {quoted(address)}, and your public address is {quoted(own)}.",
+            what="address",
+            line=line,
+            remedy=f"Set the PBX's public address for media to {quoted(own)}, unless audio leaves by another.",
+        )
+    if invite.direction is None:
+        said = f"The media address {quoted(address)} can be reached from the Internet, by its kind."
+    elif invite.direction == "from_provider":
+        said = f"The media address is {quoted(address)}."
+    else:
+        known = "your public one" if own else "no private one"
+        said = f"The media address is {quoted(address)}, {known}."
+    return invite.find(ID, Status.PASS, "reachable", said, what="address", line=line)
+
+
+def _judge_ptime(invite: Invite, audio: MediaDescription) -> Finding:
+    ptime = audio.ptime_ms
+    line = _line(invite, audio)
+    if ptime not in (None, PTIME_MS):
+        return invite.find(
+            ID,
+            Status.WARN,
+            "other_ptime",
+            f"ptime is {ptime} ms, and the provider's is {PTIME_MS}.",
+            what="ptime",
+            line=line,
+            remedy=_remedy(invite, f"Set the packet time of G.711 to {PTIME_MS} ms (allow=alaw:{PTIME_MS})."),
+        )
+    said = f"ptime is {ptime} ms." if ptime else f"No ptime: G.711 then has {PTIME_MS} ms (RFC 3551 §4.5)."
+    return invite.find(ID, Status.PASS, "usual_ptime", said, what="ptime", line=line)
+
+
+def _judge_direction(invite: Invite, audio: MediaDescription) -> Finding:
+    line = _line(invite, audio)
+    if audio.direction != "sendrecv":
+        return invite.find(
+            ID,
+            Status.WARN,
+            "one_way",
+            f"The offer is {audio.direction}: audio is asked for in one direction at most.",
+            what="direction",
+            line=line,
+            remedy=_remedy(invite, "Have the PBX offer sendrecv, or nothing, which means the same."),
+        )
+    return invite.find(ID, Status.PASS, "both_ways", "Audio is offered both ways.", what="direction", line=line)
+
+
+def _judge_port(invite: Invite, audio: MediaDescription, profile: Profile) -> Finding:
+    first, last = profile.media.first_port, profile.media.last_port
+    line = _line(invite, audio)
+    if audio.port and not first <= audio.port <= last:
+        return invite.find(
+            ID,
+            Status.WARN,
+            "port_outside",
+            f"The provider's audio port {audio.port} lies outside {first}-{last}: a firewall that follows the guide "
+            "lets "
+            "no audio to it.",
+            what="port",
+            line=line,
+            remedy="Ask the provider for the current range of media ports, and open the firewall to it.",
+            alterable=False,
+        )
+    if not audio.port:
+        return invite.find(ID, Status.SKIP, "no_port", "There is no port to compare.", what="port", line=line)
+    return invite.find(
+        ID, Status.PASS, "port_inside", f"Port {audio.port} lies inside {first}-{last}.", what="port", line=line
+    )
