@@ -67,6 +67,14 @@ def judge_rtp(pbx: Pbx, calls: Calls, facts: Facts, settings: Settings) -> Findi
             settle_by="Run again; where this host's own firewall denies it, let UDP out to the PBX.",
         )
     told = partial(told, measures=_measures(values))
+    if sent < MIN_PACKETS and not _number(values, "received"):
+        return told(
+            Status.UNKNOWN,
+            "too_few",
+            f"{sent:.0f} packets were sent until the call ended, too few to say whether audio returns.",
+            domain=FaultDomain.UNDETERMINED,
+            settle_by="See pbx.dialog for who ended the call; let an echo test or an announcement answer it.",
+        )
     if not _number(values, "received"):
         return _nothing(pbx, values, told)
     return _stream(values, int(sent), told)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from vsipcheck import VERSION
 from vsipcheck.checks.base import Context, Recorder
 from vsipcheck.checks.pbx_rtp import DRAIN_MS, PACKET_MS, PACKETS, MediaTarget, RtpSession, media_target
-from vsipcheck.checks.pbx_target import CONNECT
+from vsipcheck.checks.pbx_target import CONNECT, INVITE, INVITE_PCMU
 from vsipcheck.checks.sip_dialogue import MAX_MESSAGE_BYTES, connect, failure_of, recorded, what_it_was
 from vsipcheck.model import Exchange, Failure, Family, Message, Note
 from vsipcheck.net import Received, Stream
@@ -41,8 +41,6 @@ from vsipcheck.wire.sdp import (
 from vsipcheck.wire.sip import KeepAlive, SipResponse, StreamDecoder
 from vsipcheck.wire.text import sanitise
 
-# What the exchange of a call is for.
-INVITE, INVITE_PCMU = "pbx_invite", "pbx_invite_pcmu"
 # Topic of the note that says how a call went.
 CALL_NOTE = "pbx_call"
 # Outcomes of a call that never came to its INVITE.
@@ -122,12 +120,15 @@ class _Placed:
     answered_ms: float | None = None
     hold_until: float | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    early: dict[str | None, bytes] = field(default_factory=dict)  # descriptions in 1xx, by the tag of their dialog
     answer: SessionDescription | None = None
+    sdp_from: str | None = None
 
     @property
     def lacks_pcmu(self) -> bool:
-        """Whether the call was answered with an SDP that has no PCMU."""
-        return self.answered_ms is not None and self.answer is not None and not _has(self.answer, "PCMU")
+        """Whether the call was answered with audio that has no PCMU. Refused audio tells nothing of a codec."""
+        streams = [each for each in self.answer.media if each.media == "audio" and each.port] if self.answer else []
+        return bool(streams) and not any(each.has("PCMU") for each in streams)
 
     @property
     def _has_media(self) -> bool:
@@ -289,14 +290,20 @@ class _Placed:
                 self._lose(call, Failure.CLOSED_EARLY if got.closed else got.failure)
 
     async def _flush(self, call: Call) -> None:
-        """Hand everything that is to be sent to the kernel. What a cancelled send leaves is sent by the next one."""
+        """Hand everything that is to be sent to the kernel."""
         network, stream = self.context.network, self.stream
         assert stream is not None
         self.outbox += call.to_send()
         while self.outbox:
             data = self.outbox[0]
             now = network.now_ms()
-            failure = await stream.send(data, self.context.settings.timeout_s)
+            try:
+                failure = await stream.send(data, self.context.settings.timeout_s)
+            except asyncio.CancelledError:
+                # Only a peer that reads nothing lets a send wait: how much of it went out, nobody knows.
+                self.outbox.clear()
+                call.connection_lost()
+                raise
             self.outbox.pop(0)
             self._record(True, now, data)
             if failure is not None:
@@ -361,6 +368,8 @@ class _Placed:
         match event:
             case Provisional(response) if call.log.provisional_count <= _MAX_PROVISIONALS:
                 self.context.progress("pbx", 2, 3, f"{response.status} {sanitise(response.reason, max_length=40)}")
+                if response.body:
+                    self.early.setdefault(response.to_tag, response.body)
             case Answered(response):
                 self._answered(response, at_ms)
             case _:
@@ -371,7 +380,10 @@ class _Placed:
         call, media = self.call, self.media
         assert call is not None
         assert media is not None
-        self.answer = read_sdp(response.body)
+        # RFC 3261 §13.2.1 takes the first description for the answer. Where the last differs it is what trunks follow.
+        body = response.body or self.early.get(response.to_tag, b"")
+        self.sdp_from = ("final" if response.body else "provisional") if body else None
+        self.answer = read_sdp(body)
         audio = self.answer.audio if self.answer else None
         if self.answer is not None and audio is not None:
             media.named = self.answer.media_address(audio), audio.port
@@ -465,6 +477,7 @@ class _Placed:
             values |= {
                 "lost_in_call": self.lost_in_call,
                 "interrupted": call.abandoned and self.failure is None,
+                "sdp_from": self.sdp_from,
                 "keepalives": self.keepalives,
                 "messages_left_out": self.left_out,
                 "rtp_port": self.media.rtp.local[1] if self.media else None,
@@ -545,10 +558,6 @@ def read_sdp(body: bytes) -> SessionDescription | None:
         return parse_sdp(body) if body else None
     except WireError:
         return None
-
-
-def _has(answer: SessionDescription, encoding: str) -> bool:
-    return any(media.has(encoding) for media in answer.media if media.media == "audio" and media.port)
 
 
 # RFC 3264 §6.1: what the answer to each direction may be.

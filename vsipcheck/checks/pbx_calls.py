@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.pbx_call import CALL_NOTE, INVITE, INVITE_PCMU
-from vsipcheck.checks.pbx_target import CHECK_NAME, Asked, messages_of
+from vsipcheck.checks.pbx_call import CALL_NOTE
+from vsipcheck.checks.pbx_target import CHECK_NAME, INVITE, INVITE_PCMU, Asked, messages_of
 from vsipcheck.checks.sip_dialogue import altered_fields
 from vsipcheck.model import Exchange, Failure, Note
 from vsipcheck.wire.errors import WireError
@@ -56,6 +56,11 @@ class PlacedCall:
     def rang(self) -> bool:
         """Whether anything past 100 came before the final answer: RFC 3261 §21.1."""
         return any(each.status > 100 for each in self.provisionals)
+
+    @property
+    def alerted(self) -> bool:
+        """Whether the PBX said that it rings, forwards or queues the call: 183 alone says none of it."""
+        return any(each.status in (180, 181, 182) for each in self.provisionals)
 
     @property
     def description(self) -> SessionDescription | None:

@@ -295,7 +295,7 @@ def _ended(call: PlacedCall, told: partial[Finding]) -> Finding:
         )
     more = []
     if call.renegotiations:
-        more.append(f"the PBX renegotiated {call.renegotiations} times")
+        more.append(f"the PBX renegotiated the call (re-INVITE or UPDATE: {call.renegotiations})")
     if isinstance(call.invite, SipRequest) and call.invite.headers_named("X-Exotel-CallSid"):
         more.append("X-Exotel header fields were taken")
     tail = f"; {' and '.join(more)}" if more else ""

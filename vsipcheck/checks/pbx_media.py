@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
@@ -466,16 +466,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             f"The PBX wants the audio at {where}, of another IP version than the call came over.",
             remedy="Let the PBX answer with an address of the offer's IP version.",
         )
-    if pbx.seen_from_inside and kind is not AddressClass.GLOBAL:
-        return told(
-            Status.UNKNOWN,
-            "seen_from_inside",
-            f"The PBX wants the audio at {where}. Inside its own network that is as it should be; which address it "
-            "would name to the trunk cannot be seen from here.",
-            remedy=EXTERNAL,
-            settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
-        )
-    if kind is not AddressClass.GLOBAL and address != there:
+    if kind is not AddressClass.GLOBAL and address != there and not pbx.seen_from_inside:
         return proven(
             Status.FAIL,
             "private_address",
@@ -485,49 +476,44 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             remedy=EXTERNAL,
             guide_section="Troubleshooting",
         )
-    return _usable(call, audio, address, where, profile, settings, told)
-
-
-def _usable(
-    call: PlacedCall,
-    audio: MediaDescription,
-    address: str,
-    where: str,
-    profile: Profile,
-    settings: Settings,
-    told: Callable[..., Finding],
-) -> Finding:
-    """An address that the trunk can send to: what else may keep the audio away."""
     media = profile.media
     if audio.direction != "sendrecv" and not call.described_early:
-        return told(
+        return proven(
             Status.WARN,
             "not_both_ways",
             f"The PBX wants the audio at {where}, {quoted(audio.direction, 20)}: one side would stay silent, as when a "
             "call is on hold.",
-            confidence=Confidence.PROVEN,
             remedy="Look for what answers the call: music on hold, an announcement, a forgotten hold.",
         )
     if audio.port is not None and not media.first_port <= audio.port <= media.last_port:
-        return told(
+        return proven(
             Status.WARN,
             "port_outside",
             f"The PBX wants the audio at {where}, outside of UDP {media.first_port}-{media.last_port}, which the guide "
             "has firewalls open.",
-            confidence=Confidence.PROVEN,
             remedy=f"Let the PBX use RTP ports from {media.first_port} to {media.last_port}, or open its own range to "
             "the provider's media addresses.",
             guide_section="Required Configuration: Ports to Open",
         )
-    if address == call.exchange.remote_address:
+    if pbx.seen_from_inside and kind is not AddressClass.GLOBAL:
+        return told(
+            Status.UNKNOWN,
+            "seen_from_inside",
+            f"The PBX wants the audio at {where}. Inside its own network that is as it should be; which address it "
+            "would name to the trunk cannot be seen from here.",
+            remedy=EXTERNAL,
+            settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
+        )
+    if address == there:
         return told(Status.PASS, "same_address", f"The PBX wants the audio at {where}, where it is called.")
     known = {settings.public_address, settings.expect_ip} - {None}
     if known and address in known:
         return told(Status.PASS, "public_address", f"The PBX wants the audio at its public address, {where}.")
     return told(
-        Status.PASS,
+        Status.UNKNOWN,
         "other_address",
         f"The PBX wants the audio at {where}, a public address other than the one it is called at: right if that is "
         "its media server's or its own public address, and its firewall lets the provider's media in there.",
-        confidence=Confidence.POSSIBLE,
+        remedy=EXTERNAL,
+        settle_by="Compare it with nat.public_address of a run beside the PBX; --rtp shows whether audio returns.",
     )

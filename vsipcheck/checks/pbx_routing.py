@@ -196,6 +196,19 @@ def _given_up(pbx: Pbx, call: PlacedCall, settings: Settings) -> Finding:
     assert call.cancelled_ms is not None
     waited_s = (call.cancelled_ms - call.invite_ms) / 1000
     facts = [call.exchange, call.note]
+    if call.rang and not call.alerted:
+        return verdict(
+            CALL,
+            pbx,
+            Status.UNKNOWN,
+            "progress_only",
+            f"The PBX took the call to {_number(settings)} and said 183 for {waited_s:.0f} s, neither ringing nor "
+            f"answered: early audio may be a ringing tone, a menu, or the announcement of why it fails. {_heard(call)}",
+            facts=facts,
+            settle_by="Listen to it: call the number by telephone, or capture the early audio on the PBX.",
+            guide_section=GUIDE_AFTER,
+            measures=_measures(call),
+        )
     if call.rang:
         return verdict(
             CALL,

@@ -20,6 +20,8 @@ F = TypeVar("F", Connection, Exchange)
 
 # What a connection or an exchange with the PBX is for, beside the calls. No word of the trunk's is among them.
 CONNECT, TLS = "pbx", "pbx_tls"
+# What the exchange of a call is for.
+INVITE, INVITE_PCMU = "pbx_invite", "pbx_invite_pcmu"
 OPTIONS, KEEPALIVE, UDP_OPTIONS = "pbx_options", "pbx_keepalive", "pbx_udp_options"
 LOOKUP = "pbx"
 
@@ -103,6 +105,7 @@ class Pbx:
     tls_connections: tuple[Connection, ...]
     options: tuple[Asked, ...]
     keepalives: tuple[Exchange, ...]
+    calls: tuple[Exchange, ...]
     udp: Asked | None
     tls: Exchange | None
     interrupted: bool
@@ -130,8 +133,15 @@ class Pbx:
 
     @property
     def speaks_sip(self) -> bool:
-        """Whether anything that is SIP came over TCP, a pong included."""
-        return any(asked.speaks for asked in self.options) or any(each.failure is None for each in self.keepalives)
+        """Whether anything that is SIP came over TCP: to OPTIONS, to a keep-alive, or to a call."""
+        ponged = any(each.failure is None for each in self.keepalives)
+        return ponged or any(asked.speaks for asked in self.options) or self.first_of_call is not None
+
+    @property
+    def first_of_call(self) -> SipResponse | None:
+        """The first answer to an INVITE; None where no call was answered in any way."""
+        messages = (each for call in self.calls for each in messages_of(call))
+        return next((each for sent, _, each in messages if not sent and isinstance(each, SipResponse)), None)
 
 
 def pbx_of(facts: Facts, pbx: str) -> Pbx:
@@ -150,6 +160,7 @@ def pbx_of(facts: Facts, pbx: str) -> Pbx:
         tls_connections=tuple(each for each in connections if each.purpose == TLS),
         options=tuple(read_options(each) for each in exchanges if each.purpose == OPTIONS),
         keepalives=tuple(each for each in exchanges if each.purpose == KEEPALIVE),
+        calls=tuple(each for each in exchanges if each.purpose in (INVITE, INVITE_PCMU)),
         udp=read_options(udp[0]) if udp else None,
         tls=tls[0] if tls else None,
         interrupted=cancelled or facts.error_of(CHECK_NAME) is not None,

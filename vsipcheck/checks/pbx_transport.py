@@ -2,10 +2,11 @@
 
 What can be seen, what else would look just like it, and so what may be said:
 
-- Anything that is SIP, a rejection as much as a 200, a provisional answer, a request of its own, or the pong of
-  RFC 5626: a SIP server reads TCP there. Pass. A PBX that rejects sources that it does not know is right to.
-- RST: no listener, or a firewall that rejects so. Fail; with SIP over UDP on the same port, or an ICMP
-  port-unreachable from there as well, `likely`.
+- Anything that is SIP, a rejection as much as a 200, a provisional answer, a request of its own, the pong of RFC 5626,
+  or an answer to the INVITE where OPTIONS is ignored: a SIP server reads TCP there. Pass. A PBX that rejects sources
+  that it does not know is right to.
+- RST: no listener, or a firewall that rejects so. Fail; with SIP over UDP on the same port `likely`. An ICMP
+  port-unreachable for UDP adds nothing: a PBX that serves TCP alone, behind such a firewall, sends it as well.
 - SYNs that nobody answers, an ICMP error: the PBX was not reached. A firewall that lets in the provider alone looks
   just so, and is right to. Unknown, and how to let the test in.
 - Accepted, and silent or closed: a server or a firewall that drops sources that it does not know, or no SIP server.
@@ -120,6 +121,18 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
             "sip_answered",
             f"{pbx.where} speaks SIP over TCP: {said} came to OPTIONS.{rejected}",
             facts=facts,
+            guide_section=GUIDE_BEFORE,
+            measures=measures,
+        )
+    if (called := pbx.first_of_call) is not None:
+        return verdict(
+            TRANSPORT,
+            pbx,
+            Status.PASS,
+            "call_answered",
+            f"{pbx.where} speaks SIP over TCP: {called.status} {quoted(called.reason, 40)} came to the INVITE, and "
+            "nothing to OPTIONS.",
+            facts=[*facts, *pbx.calls],
             guide_section=GUIDE_BEFORE,
             measures=measures,
         )
@@ -255,7 +268,6 @@ def _unconnected(pbx: Pbx, profile: Profile) -> Finding:
     failure = worst.failure
     assert failure is not None
     facts = [*pbx.connections, pbx.udp.exchange if pbx.udp else None]
-    udp = pbx.udp.exchange if pbx.udp else None
     transport = profile.signalling.transport.upper()
     if failure in (Failure.REFUSED, Failure.RESET):
         if _udp_answered(pbx):
@@ -273,17 +285,15 @@ def _unconnected(pbx: Pbx, profile: Profile) -> Finding:
                 "transport with `protocol=tcp`; FreeSWITCH: a profile's `bind-params` or transport).",
                 guide_section=GUIDE_BEFORE,
             )
-        closed = udp is not None and udp.failure is Failure.PORT_UNREACHABLE
         return verdict(
             TRANSPORT,
             pbx,
             Status.FAIL,
             "refused",
-            f"{pbx.where} is refused (RST): nothing listens there"
-            + (", on UDP neither." if closed else ", or a firewall in front rejects so."),
+            f"{pbx.where} is refused (RST): nothing listens there, or a firewall in front rejects so.",
             facts=facts,
             failure=failure,
-            confidence=Confidence.LIKELY if closed else Confidence.POSSIBLE,
+            confidence=Confidence.POSSIBLE,
             remedy=f"Let the PBX listen for SIP over TCP on port {pbx.port}; if it listens on another port, run again "
             f"with that one and tell {profile.provider}.",
             settle_by=f"On the PBX: `ss -ltn` shows whether it listens on {pbx.port}, and on which address.",
