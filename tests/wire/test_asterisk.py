@@ -229,15 +229,20 @@ def test_an_addition_can_inherit_too() -> None:
     assert values(config, "s") == ["b=2", "a=1", "c=3", "a=1"]
 
 
-def test_repeated_sections_are_one_only_where_asked_for_as_one() -> None:
-    config = parse("[General]\na=1\n[x]\n[general]\nb=2\n")
-    assert values(config, "general") == ["a=1", "b=2"]
-    first = config.first("general")
+def test_repeated_sections_add_to_each_other() -> None:
+    config = parse("[Peer]\na=1\n[x]\n[peer]\nb=2\n")
+    assert values(config, "peer") == ["a=1", "b=2"]
+    first, both = config.first("peer"), config.section("peer")
     assert first is not None
-    assert [variable.name for variable in first.variables] == ["a"]
-    both = config.section("general")
     assert both is not None
+    assert [variable.name for variable in first.variables] == ["a"]
     assert both.additions == (Place("main.conf", 4),)
+
+
+def test_of_general_only_the_first_is_ever_seen() -> None:
+    config = parse("[general]\na=1\n[General]\nb=2\n[general](+)\nc=3\n")
+    assert values(config, "general") == ["a=1", "c=3"]
+    assert len(config.named("general")) == 2
 
 
 def test_an_included_file_goes_on_in_the_section_and_leaves_it_as_it_was() -> None:

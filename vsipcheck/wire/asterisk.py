@@ -24,6 +24,8 @@ _MAX_INCLUDED_FILES = 500
 _MAX_CHARACTERS = 16_000_000
 _MAX_VARIABLES = 200_000
 
+_READ_BY_NAME = frozenset({"general", "globals"})  # by ast_variable_browse and ast_variable_retrieve
+
 # What Asterisk strips: every octet up to and with the space.
 _BLANKS = "".join(map(chr, range(33)))
 
@@ -191,15 +193,18 @@ class AsteriskConfig:
         return tuple(found for found in self.sections if found.name.lower() == wanted and not found.is_template)
 
     def first(self, name: str) -> Section | None:
-        """The first section of that name: all that chan_sip and res_rtp_asterisk see of `[general]`."""
+        """The first section of that name, templates left out; None where there is none."""
         return next(iter(self.named(name)), None)
 
     def section(self, name: str) -> Section | None:
         """All sections of that name as one, in order; None where there is none. Templates are left out.
 
-        What chan_sip makes of a peer: repeated sections add to each other.
+        What chan_sip makes of a peer: repeated sections add to each other. Not so [general] and [globals], which every
+        module reads by name: of those only the first is ever seen.
         """
         found = self.named(name)
+        if name.lower() in _READ_BY_NAME:
+            found = found[:1]
         if len(found) < 2:
             return next(iter(found), None)
         return replace(

@@ -121,7 +121,7 @@ class XmlFault(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     COMMENTED_COMMAND = "commented_command"  # X-PRE-PROCESS in a comment: FreeSWITCH runs it all the same
     LINE_DROPPED = "line_dropped"  # FreeSWITCH leaves out what stands beside <include> or X-PRE-PROCESS on a line
-    UNKNOWN_VARIABLE = "unknown_variable"  # $${name} that no file sets: it is left as it stands
+    UNKNOWN_VARIABLE = "unknown_variable"  # $${name} that neither a file nor FreeSWITCH sets: left as it stands
     TOO_LONG = "too_long"  # a value beyond FreeSWITCH's limit
     PARAM_WITHOUT_NAME = "param_without_name"
 
@@ -224,6 +224,13 @@ _DROPPED = ("<include>", "</include>", "<?")
 _RUNS = frozenset({"exec", "exec-set", "stun-set", "env-set"})
 _SKIPPED = frozenset({"comment"})
 _VARIABLE = re.compile(r"\$\$\{([^{}]*)\}")
+# What FreeSWITCH itself sets when it starts (switch_core.c, switch_nat.c): set by no file, and no fault.
+_SET_AT_START = """
+    hostname local_ip_v4 local_mask_v4 local_ip_v6 switch_serial core_uuid zrtp_enabled nat_public_addr nat_private_addr
+    nat_type base_dir recordings_dir sound_prefix sounds_dir conf_dir log_dir run_dir db_dir mod_dir htdocs_dir
+    script_dir temp_dir grammar_dir fonts_dir images_dir certs_dir storage_dir cache_dir data_dir localstate_dir
+"""
+_BUILT_IN = frozenset(_SET_AT_START.split())
 # FreeSWITCH's own XML reader lets a bare ampersand stand for itself.
 _BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
 _DOCTYPE = re.compile(r"<!(?:DOCTYPE|ENTITY)\b", re.IGNORECASE)
@@ -254,7 +261,8 @@ class _Preprocessor:
             history = self.values.get(match[1], [])
             at = bisect_right(history, before, key=lambda entry: entry[0]) - 1
             if at < 0:
-                self.deviate(place, XmlFault.UNKNOWN_VARIABLE, match[1])
+                if match[1] not in _BUILT_IN:
+                    self.deviate(place, XmlFault.UNKNOWN_VARIABLE, match[1])
                 return match[0]
             return history[at][1]
 
