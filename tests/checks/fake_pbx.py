@@ -120,6 +120,7 @@ class Called:
 
     facts: Facts
     lines: list[Line]
+    destinations: list[tuple[str, str, int | None]]  # (protocol, address, port) of every packet
 
     @property
     def note(self) -> dict[str, Any]:
@@ -191,7 +192,8 @@ async def call(script: Script, *, remaining_s: float = 30.0, host: str = "127.0.
             async with asyncio.timeout(5.0):
                 for line in lines:
                     await line.done.wait()
+        sent = [(each.protocol, each.address, each.port) for each in network.traffic().by_destination]
     finally:
         network.close()
     assert not failures, failures
-    return Called(as_facts({"pbx": record}), lines)
+    return Called(as_facts({"pbx": record}), lines, sent)

@@ -11,7 +11,7 @@ from vsipcheck.checks.pbx_call import answer_to, read_sdp
 from vsipcheck.model import Connection, Exchange, Failure, Note, Settings
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.wire.sdp import PCMA, PCMU, Codec, build_audio, telephone_event
-from vsipcheck.wire.sip import SipRequest, SipResponse, parse_message
+from vsipcheck.wire.sip import SipRequest, SipResponse, build_answer, parse_message
 from vsipcheck.wire.text import unescape
 
 
@@ -120,6 +120,7 @@ def test_refusals(status: int) -> None:
         (sdp("8 PCMA/8000"), 2),
         (sdp("18 G729/8000"), 2),
         (sdp("8 PCMA/8000", protocol="RTP/SAVP"), 2),
+        (sdp("8 PCMA/8000", port=0), 1),
         (b"", 1),
         (b"no description", 1),
     ],
@@ -141,6 +142,30 @@ def test_an_answer_without_pcmu_is_followed_by_a_call_that_offers_nothing_else(a
     assert offers == [("8", "0", "96"), ("0", "96")][:calls]
     assert [each.purpose for each in called.facts.of(Exchange)] == ["pbx_invite", "pbx_invite_pcmu"][:calls]
     assert [each.attempt for each in called.facts.of(Connection)] == [3, 4][:calls]
+
+
+@pytest.mark.parametrize(
+    ("early", "final", "told", "calls"),
+    [
+        (b"", BOTH, "final", 1),
+        (sdp("8 PCMA/8000"), BOTH, "final", 1),
+        (sdp("8 PCMA/8000"), b"", "provisional", 2),
+        (b"", b"", None, 1),
+    ],
+)
+def test_a_description_in_a_provisional_response_stands_for_one_that_is_left_out(
+    early: bytes, final: bytes, told: str | None, calls: int
+) -> None:
+    async def script(line: Line) -> None:
+        invite = await line.request("INVITE")
+        line.answer(invite, 183, early)
+        line.answer(invite, 200, final)
+        await line.request("ACK")
+        line.answer(await line.request("BYE"), 200)
+
+    called = placed(script)
+    assert called.note["sdp_from"] == told
+    assert len(called.lines) == calls
 
 
 def test_a_telephone_that_rings_too_long_is_cancelled() -> None:
@@ -471,6 +496,26 @@ def test_every_message_can_be_read_again_from_the_report() -> None:
     offsets = [each.offset_ms for each in called.exchange.messages]
     assert offsets == sorted(offsets)
     assert not any(each.truncated for each in called.exchange.messages)
+
+
+def test_nothing_goes_further_than_the_host_that_was_named() -> None:
+    elsewhere = [("Record-Route", "<sip:192.0.2.7;lr>"), ("Contact", "<sip:x@192.0.2.8>"), ("Alert-Info", "<http://x>")]
+
+    async def script(line: Line) -> None:
+        invite = await line.request("INVITE")
+        line.answer(invite, 181, headers=elsewhere)
+        ok = build_answer(invite, 200, "OK", to_tag=TAG, extra=elsewhere, body=sdp("8", "0", address="192.168.9.9"))
+        line.write(ok)
+        ack = await line.request("ACK")
+        assert ack.uri == "sip:x@192.0.2.8"
+        assert ack.header("Route") == "<sip:192.0.2.7;lr>"
+        line.ask(invite, "REFER", 1)
+        assert (await line.response()).status == 603
+        line.answer(await line.request("BYE"), 200)
+
+    called = placed(script, rtp=True)
+    assert called.destinations == [("tcp", "127.0.0.1", called.facts.of(Connection)[0].port)]
+    assert called.media["withheld"] == "another_kind"
 
 
 # Answers to offers within a call.
