@@ -1,0 +1,755 @@
+"""The PBX's verdicts: one row for each, told from facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from checks.pbx_facts import (
+    ALIVE,
+    BOTH,
+    INSIDE,
+    OK,
+    PROFILE,
+    PUBLIC,
+    US_PUBLIC,
+    Talk,
+    answered,
+    connection,
+    facts_of,
+    judged,
+    keepalive,
+    lookup,
+    options,
+    says,
+    sdp,
+    settings_for,
+    tls,
+    udp,
+)
+
+from vsipcheck.checks import pbx as pbx_check
+from vsipcheck.checks.pbx_routing import code_row
+from vsipcheck.model import Confidence, Fact, Failure, FaultDomain, Finding, Icmp, Note, Status
+from vsipcheck.wire.sdp import PCMA, PCMU, STATIC_CODECS, Codec, telephone_event
+
+PASS, WARN, FAIL, UNKNOWN, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.UNKNOWN, Status.SKIP
+PBX, HOST, OPEN = FaultDomain.PBX, FaultDomain.HOST, FaultDomain.UNDETERMINED
+NETWORK = FaultDomain.LOCAL_NETWORK
+PROVEN, LIKELY, POSSIBLE = Confidence.PROVEN, Confidence.LIKELY, Confidence.POSSIBLE
+EVENT = telephone_event(96)
+CALLED = {"invite": "+912200000000"}
+
+
+def holds(finding: Finding, status: Status, reason: str, domain: FaultDomain | None) -> None:
+    """What every finding has to be, whatever it says."""
+    assert (finding.status, finding.reason, finding.fault_domain) == (status, reason, domain)
+    assert finding.summary
+    assert finding.summary.isprintable()
+    assert "  " not in finding.summary
+    if status in (WARN, FAIL):
+        assert finding.remedy or finding.settle_by
+        assert finding.facts
+    if status is UNKNOWN:
+        assert finding.settle_by or finding.remedy
+    if status in (PASS, SKIP):
+        assert finding.remedy is None
+    assert (finding.confidence is None) == (status is SKIP)
+
+
+# --- transport
+
+REFUSED, SILENT = connection(Failure.REFUSED), connection(Failure.CONNECT_TIMEOUT, waited_ms=5000.0)
+DEAD = options(failure=Failure.NO_ANSWER)
+QUIET = [connection(), DEAD, keepalive(Failure.NO_ANSWER)]
+NO_TLS = tls(Failure.NO_ANSWER, None)
+
+TRANSPORT: list[tuple[str, Sequence[Fact], Status, str, FaultDomain | None, Confidence]] = [
+    ("200", ALIVE, PASS, "sip_answered", None, PROVEN),
+    ("404", [connection(), options(says(404))], PASS, "sip_answered", None, PROVEN),
+    ("403 is the PBX's right", [connection(), options(says(403))], PASS, "sip_answered", None, PROVEN),
+    ("401 is the PBX's right", [connection(), options(says(401))], PASS, "sip_answered", None, PROVEN),
+    ("503", [connection(), options(says(503))], PASS, "sip_answered", None, PROVEN),
+    ("100 alone", [connection(), options(says(100), failure=Failure.NO_ANSWER)], PASS, "sip_answered", None, PROVEN),
+    (
+        "another branch",
+        [
+            connection(),
+            options(lambda r: says(200)(r).replace(b"z9hG4bKoptions", b"z9hG4bKother"), failure=Failure.MISMATCH),
+        ],
+        PASS,
+        "sip_answered",
+        None,
+        PROVEN,
+    ),
+    ("a pong", [connection(), DEAD, keepalive()], PASS, "keepalive_answered", None, LIKELY),
+    ("the call alone", [*QUIET, *Talk().hears(403).facts], PASS, "call_answered", None, PROVEN),
+    ("one of two connects", [*ALIVE, REFUSED], WARN, "unsteady", OPEN, POSSIBLE),
+    ("one of two answers", [connection(), options(OK), connection(), DEAD], WARN, "unsteady", OPEN, POSSIBLE),
+    ("RST", [REFUSED, REFUSED, udp(failure=Failure.NO_ANSWER)], FAIL, "refused", PBX, POSSIBLE),
+    ("RST, UDP closed too", [REFUSED, udp(failure=Failure.PORT_UNREACHABLE)], FAIL, "refused", PBX, POSSIBLE),
+    ("RST, UDP answers", [REFUSED, REFUSED, udp(OK)], FAIL, "udp_only", PBX, LIKELY),
+    ("SYNs lost", [SILENT, SILENT, udp(failure=Failure.NO_ANSWER)], UNKNOWN, "connect_timeout", OPEN, POSSIBLE),
+    ("SYNs lost, UDP answers", [SILENT, udp(OK)], UNKNOWN, "tcp_silent_udp_answers", PBX, POSSIBLE),
+    ("TLS", [*QUIET, tls()], FAIL, "tls_only", PBX, PROVEN),
+    (
+        "a TLS alert",
+        [connection(), options(failure=Failure.NOT_SIP, detail="tls"), NO_TLS],
+        FAIL,
+        "tls_only",
+        PBX,
+        LIKELY,
+    ),
+    (
+        "closed, and TLS",
+        [connection(), options(failure=Failure.CLOSED_EARLY), tls()],
+        FAIL,
+        "tls_only",
+        PBX,
+        PROVEN,
+    ),
+    (
+        "HTTP",
+        [connection(), options(failure=Failure.NOT_SIP, detail="http", raw=b"HTTP/1.1 400 x\r\n\r\n"), NO_TLS],
+        FAIL,
+        "not_sip",
+        PBX,
+        PROVEN,
+    ),
+    ("an echo", [connection(), options(lambda r: r.raw, failure=Failure.NO_ANSWER)], FAIL, "not_sip", PBX, PROVEN),
+    ("a flood", [connection(), options(failure=Failure.TOO_LARGE, raw=b"x")], FAIL, "too_large", PBX, LIKELY),
+    ("silence", [*QUIET, NO_TLS, udp(failure=Failure.NO_ANSWER)], UNKNOWN, "silent_after_accept", OPEN, POSSIBLE),
+    (
+        "closed",
+        [connection(), options(failure=Failure.CLOSED_EARLY), NO_TLS],
+        UNKNOWN,
+        "closed_after_request",
+        OPEN,
+        POSSIBLE,
+    ),
+    (
+        "reset",
+        [connection(), options(failure=Failure.RESET), NO_TLS],
+        UNKNOWN,
+        "closed_after_request",
+        OPEN,
+        POSSIBLE,
+    ),
+    (
+        "part of an answer",
+        [connection(), options(failure=Failure.NO_ANSWER, raw=b"SIP/2.0 2")],
+        UNKNOWN,
+        "incomplete_answer",
+        OPEN,
+        POSSIBLE,
+    ),
+    (
+        "damaged",
+        [connection(), options(failure=Failure.MALFORMED, raw=b"SIP/2.0 x")],
+        UNKNOWN,
+        "malformed",
+        OPEN,
+        POSSIBLE,
+    ),
+    (
+        "this host's firewall, after the connection",
+        [connection(), options(failure=Failure.LOCAL_DENIED)],
+        UNKNOWN,
+        "silent_after_accept",
+        OPEN,
+        POSSIBLE,
+    ),
+    ("this host's firewall", [connection(Failure.LOCAL_DENIED)], UNKNOWN, "not_sent", HOST, PROVEN),
+    ("a wrong --source", [connection(Failure.ADDRESS_UNAVAILABLE)], UNKNOWN, "not_sent", HOST, PROVEN),
+    ("no route", [connection(Failure.NO_ROUTE)], UNKNOWN, "not_sent", HOST, PROVEN),
+    ("nobody at the next hop", [connection(Failure.HOST_UNREACHABLE)], UNKNOWN, "unreachable", NETWORK, POSSIBLE),
+    (
+        "its own firewall's ICMP",
+        [connection(Failure.ADMIN_PROHIBITED, icmp=Icmp(address=PUBLIC, type=3, code=13))],
+        UNKNOWN,
+        "unreachable",
+        PBX,
+        POSSIBLE,
+    ),
+    (
+        "a router's ICMP",
+        [connection(Failure.NET_UNREACHABLE, icmp=Icmp(address="10.0.0.1", type=3, code=0))],
+        UNKNOWN,
+        "unreachable",
+        OPEN,
+        POSSIBLE,
+    ),
+    ("a local error", [connection(Failure.LOCAL_ERROR)], UNKNOWN, "not_possible", HOST, POSSIBLE),
+    ("no such name", [lookup()], UNKNOWN, "no_address", OPEN, POSSIBLE),
+    ("no time", [], UNKNOWN, "not_measured", OPEN, POSSIBLE),
+    ("no time to ask", [connection()], UNKNOWN, "not_measured", OPEN, POSSIBLE),
+    ("cancelled", [connection(Failure.CANCELLED)], UNKNOWN, "not_measured", OPEN, POSSIBLE),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "reason", "domain", "confidence"), [row[1:] for row in TRANSPORT], ids=[r[0] for r in TRANSPORT]
+)
+def test_transport(
+    given: Sequence[Fact], status: Status, reason: str, domain: FaultDomain | None, confidence: Confidence
+) -> None:
+    finding = judged(*given)["pbx.transport"]
+    holds(finding, status, reason, domain)
+    assert finding.confidence is confidence
+    assert finding.target == f"{PUBLIC}:5061"
+
+
+def test_nothing_is_judged_where_none_was_asked_for() -> None:
+    assert pbx_check.judge(facts_of(), PROFILE, msgspec.structs.replace(settings_for(PUBLIC), pbx=None)) == []
+
+
+def test_without_sip_there_is_one_cause_and_what_gates() -> None:
+    assert set(judged(REFUSED)) == {"pbx.transport", "pbx.call", "pbx.codecs"}
+    assert judged(REFUSED)["pbx.codecs"].settle_by == "See pbx.transport."
+
+
+def test_how_to_let_the_test_in_names_the_address_that_the_pbx_saw() -> None:
+    seen = options(lambda r: says(403)(r).replace(b";branch", b";received=198.51.100.7;branch", 1))
+    assert "198.51.100.7" in (judged(connection(), seen)["pbx.options"].remedy or "")
+    assert US_PUBLIC in (judged(connection(), options(says(403)))["pbx.options"].remedy or "")
+    behind_nat = connection(local_address="192.168.1.50")
+    assert "public address" in (judged(behind_nat, options(says(403)))["pbx.options"].remedy or "")
+
+
+# --- OPTIONS
+
+OPTIONS: list[tuple[str, Sequence[Fact], Status, str, FaultDomain | None]] = [
+    ("200", ALIVE, PASS, "answered", None),
+    (
+        "404 with Allow",
+        [connection(), options(says(404, "x", ("Allow", "INVITE, ACK, CANCEL, OPTIONS, BYE")))],
+        PASS,
+        "answered",
+        None,
+    ),
+    ("405", [connection(), options(says(405))], PASS, "allow_absent", None),
+    ("501", [connection(), options(says(501))], PASS, "allow_absent", None),
+    ("no Allow", [connection(), options(says(200))], PASS, "allow_absent", None),
+    (
+        "no CANCEL",
+        [connection(), options(says(200, "x", ("Allow", "INVITE,ACK,BYE,OPTIONS")))],
+        WARN,
+        "methods_missing",
+        PBX,
+    ),
+    ("no SDP", [connection(), options(says(200, "x", ("Accept", "text/plain")))], WARN, "sdp_not_accepted", PBX),
+    ("any body", [connection(), options(says(200, "x", ("Accept", "*/*")))], PASS, "allow_absent", None),
+    ("503", [connection(), options(says(503))], WARN, "server_error", PBX),
+    ("600", [connection(), options(says(600))], WARN, "server_error", PBX),
+    ("400", [connection(), options(says(400))], WARN, "status_400", OPEN),
+    ("302", [connection(), options(says(302))], WARN, "status_302", PBX),
+    ("401", [connection(), options(says(401))], UNKNOWN, "source_rejected", PBX),
+    ("403", [connection(), options(says(403))], UNKNOWN, "source_rejected", PBX),
+    ("a pong alone", [connection(), DEAD, keepalive()], UNKNOWN, "ignored", PBX),
+    ("100 alone", [connection(), options(says(100), failure=Failure.NO_ANSWER)], UNKNOWN, "ignored", PBX),
+    ("one lost", [connection(), options(OK), DEAD], WARN, "lost_some", OPEN),
+    ("a NUL", [connection(), options(lambda r: says(200, "O K")(r).replace(b"O K", b"O\0K"))], WARN, "odd_answer", PBX),
+    (
+        "another Call-ID",
+        [
+            connection(),
+            options(lambda r: says(200)(r).replace(b"Call-ID: options", b"Call-ID: other"), failure=Failure.MISMATCH),
+        ],
+        WARN,
+        "altered",
+        OPEN,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "reason", "domain"), [row[1:] for row in OPTIONS], ids=[row[0] for row in OPTIONS]
+)
+def test_options(given: Sequence[Fact], status: Status, reason: str, domain: FaultDomain | None) -> None:
+    holds(judged(*given)["pbx.options"], status, reason, domain)
+
+
+def test_options_is_left_out_where_no_sip_came() -> None:
+    for given in ([REFUSED], [*QUIET, NO_TLS], [*QUIET, tls()], []):
+        assert "pbx.options" not in judged(*given)
+
+
+# --- the call's code
+
+CODES: list[tuple[int, Status, str]] = [
+    (300, WARN, "redirected"),
+    (302, WARN, "redirected"),
+    (400, WARN, "bad_request"),
+    (401, UNKNOWN, "source_rejected"),
+    (403, UNKNOWN, "source_rejected"),
+    (404, FAIL, "not_routed"),
+    (405, FAIL, "invite_not_allowed"),
+    (406, FAIL, "offer_rejected"),
+    (407, UNKNOWN, "source_rejected"),
+    (408, WARN, "no_answer_behind"),
+    (410, FAIL, "not_routed"),
+    (413, FAIL, "too_large_for_it"),
+    (414, FAIL, "too_large_for_it"),
+    (415, FAIL, "offer_rejected"),
+    (416, FAIL, "not_routed"),
+    (420, FAIL, "extension_missing"),
+    (421, FAIL, "extension_required"),
+    (422, WARN, "extension_required"),
+    (428, FAIL, "identity_required"),
+    (433, WARN, "declined"),
+    (436, FAIL, "identity_required"),
+    (437, FAIL, "identity_required"),
+    (438, FAIL, "identity_required"),
+    (480, WARN, "unavailable"),
+    (481, WARN, "status_481"),
+    (482, FAIL, "looped"),
+    (483, FAIL, "looped"),
+    (484, FAIL, "not_routed"),
+    (485, FAIL, "not_routed"),
+    (486, PASS, "busy"),
+    (487, WARN, "terminated"),
+    (488, FAIL, "offer_rejected"),
+    (491, WARN, "status_491"),
+    (493, FAIL, "offer_rejected"),
+    (499, WARN, "status_499"),
+    (500, FAIL, "server_error"),
+    (501, FAIL, "invite_not_allowed"),
+    (502, FAIL, "server_error"),
+    (503, FAIL, "server_error"),
+    (504, WARN, "no_answer_behind"),
+    (505, FAIL, "server_error"),
+    (513, FAIL, "too_large_for_it"),
+    (580, FAIL, "extension_required"),
+    (599, FAIL, "server_error"),
+    (600, PASS, "busy"),
+    (603, WARN, "declined"),
+    (604, FAIL, "not_routed"),
+    (606, FAIL, "offer_rejected"),
+    (607, WARN, "declined"),
+    (608, WARN, "declined"),
+    (699, WARN, "declined"),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "reason"), CODES, ids=[str(code) for code, *_ in CODES])
+def test_code_of_a_call(code: int, status: Status, reason: str) -> None:
+    call = Talk().hears(100).hears(code).sends("ACK")
+    found = judged(*ALIVE, call, **CALLED)
+    holds(found["pbx.call"], status, reason, None if status is PASS else PBX)
+    assert str(code) in found["pbx.call"].summary
+    refused_offer = reason == "offer_rejected"
+    assert found["pbx.codecs"].status is (FAIL if refused_offer else UNKNOWN)
+    assert not {"pbx.dialog", "pbx.contact", "pbx.media_address"} & found.keys()
+
+
+def test_every_final_code_is_read() -> None:
+    for code in range(300, 700):
+        row = code_row(code)
+        assert row.says
+        assert row.status in (PASS, UNKNOWN) or row.remedy
+
+
+CALLS: list[tuple[str, Talk, Status, str, FaultDomain | None]] = [
+    ("answered", answered(), PASS, "answered", None),
+    ("answered without 1xx", Talk().hears(200, body=BOTH).over(), PASS, "answered", None),
+    (
+        "rang too long",
+        Talk().hears(100).hears(180).sends("CANCEL", at_ms=20000.0).hears(200, to="CANCEL").hears(487).sends("ACK"),
+        PASS,
+        "rang",
+        None,
+    ),
+    ("rang, and ignores CANCEL", Talk(failure=Failure.NO_ANSWER).hears(180).sends("CANCEL"), PASS, "rang", None),
+    ("183 alone", Talk(failure=Failure.NO_ANSWER).hears(183, body=BOTH).sends("CANCEL"), UNKNOWN, "progress_only", PBX),
+    (
+        "100 alone",
+        Talk().hears(100).sends("CANCEL", at_ms=20000.0).hears(200, to="CANCEL").hears(487),
+        FAIL,
+        "trying_only",
+        PBX,
+    ),
+    (
+        "100 alone, and dead",
+        Talk(failure=Failure.NO_ANSWER).hears(100).sends("CANCEL", at_ms=20000.0),
+        FAIL,
+        "trying_only",
+        PBX,
+    ),
+    (
+        "100 alone, for a moment",
+        Talk(failure=Failure.NO_ANSWER).hears(100).sends("CANCEL", at_ms=3000.0),
+        UNKNOWN,
+        "trying_only",
+        PBX,
+    ),
+    ("silence", Talk(failure=Failure.NO_ANSWER).sends("CANCEL", at_ms=5000.0), UNKNOWN, "silent", PBX),
+    ("closed", Talk(failure=Failure.CLOSED_EARLY), UNKNOWN, "closed_after_invite", PBX),
+    ("reset", Talk(failure=Failure.RESET), UNKNOWN, "closed_after_invite", PBX),
+    ("closed while it rings", Talk(failure=Failure.CLOSED_EARLY).hears(180), FAIL, "lost_in_setup", PBX),
+    ("not SIP", Talk(failure=Failure.NOT_SIP, detail="http"), UNKNOWN, "garbled", PBX),
+    (
+        "another branch",
+        Talk(failure=Failure.NO_ANSWER).hears(200, change=(b"z9hG4bKinvite", b"z9hG4bKother")),
+        WARN,
+        "altered",
+        OPEN,
+    ),
+    ("given up", Talk(failure=Failure.CANCELLED).hears(180).sends("CANCEL"), UNKNOWN, "abandoned", OPEN),
+    (
+        "given up, heard",
+        Talk(note={"outcome": "abandoned"}).hears(180).sends("CANCEL").hears(487),
+        UNKNOWN,
+        "abandoned",
+        OPEN,
+    ),
+    ("crossed our CANCEL", Talk().hears(180).sends("CANCEL").hears(200, body=BOTH).over(), PASS, "answered", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "reason", "domain"), [row[1:] for row in CALLS], ids=[row[0] for row in CALLS]
+)
+def test_call(call: Talk, status: Status, reason: str, domain: FaultDomain | None) -> None:
+    holds(judged(*ALIVE, call, **CALLED)["pbx.call"], status, reason, domain)
+
+
+def test_no_call() -> None:
+    holds(judged(*ALIVE)["pbx.call"], SKIP, "not_asked", None)
+    holds(judged(REFUSED, **CALLED)["pbx.call"], UNKNOWN, "not_placed", OPEN)
+
+
+def test_a_rejected_stranger_is_no_fault() -> None:
+    found = judged(connection(), options(says(401)), Talk().hears(401).sends("ACK"), **CALLED)
+    assert {each.status for each in found.values()} <= {PASS, UNKNOWN}
+    assert "for the time of the test" in (found["pbx.call"].remedy or "")
+
+
+# --- codecs
+
+G729 = STATIC_CODECS[18]
+SECOND = {"purpose": "pbx_invite_pcmu", "codecs": (PCMU, EVENT)}
+ALONE = answered(sdp(PCMA, EVENT))
+
+CODECS: list[tuple[str, Sequence[Fact | Talk], Status, str, FaultDomain | None]] = [
+    ("both", [answered()], PASS, "both_accepted", None),
+    (
+        "both, early",
+        [Talk(failure=Failure.NO_ANSWER).hears(183, body=BOTH).sends("CANCEL")],
+        PASS,
+        "both_accepted",
+        None,
+    ),
+    ("PCMU first", [answered(sdp(PCMU, PCMA, EVENT))], WARN, "preferred_not_first", PBX),
+    ("G.729 first", [answered(sdp(G729, PCMA, PCMU))], WARN, "preferred_not_first", PBX),
+    ("PCMU alone", [answered(sdp(PCMU, EVENT))], WARN, "fallback_chosen", PBX),
+    ("PCMA alone, PCMU taken", [ALONE, answered(sdp(PCMU), **SECOND)], PASS, "each_accepted", None),
+    ("PCMA alone, PCMU rejected", [ALONE, Talk(**SECOND).hears(488)], WARN, "fallback_refused", PBX),  # type: ignore[arg-type]
+    ("PCMA alone, PCMU refused", [ALONE, answered(sdp(PCMU, port=0), **SECOND)], WARN, "fallback_refused", PBX),
+    ("PCMA alone, then busy", [ALONE, Talk(**SECOND).hears(486)], WARN, "fallback_unseen", OPEN),  # type: ignore[arg-type]
+    ("PCMA alone, no second call", [ALONE], WARN, "fallback_unseen", OPEN),
+    ("G.729 alone", [answered(sdp(G729))], FAIL, "no_g711", PBX),
+    ("DTMF alone", [answered(sdp(EVENT))], FAIL, "no_g711", PBX),
+    ("port 0", [answered(sdp(PCMA, port=0))], FAIL, "audio_rejected", PBX),
+    ("488", [Talk().hears(488)], FAIL, "offer_rejected", PBX),
+    ("no SDP", [answered(b"")], FAIL, "no_answer_sdp", PBX),
+    ("no SDP that can be read", [answered(b"\x00\x01")], FAIL, "no_answer_sdp", PBX),
+    ("busy", [Talk().hears(486)], UNKNOWN, "unseen", OPEN),
+    ("401", [Talk().hears(401)], UNKNOWN, "unseen", OPEN),
+    ("no call", [], UNKNOWN, "unseen", OPEN),
+]
+
+
+@pytest.mark.parametrize(
+    ("calls", "status", "reason", "domain"), [row[1:] for row in CODECS], ids=[row[0] for row in CODECS]
+)
+def test_codecs(calls: Sequence[Fact | Talk], status: Status, reason: str, domain: FaultDomain | None) -> None:
+    holds(judged(*ALIVE, *calls, **CALLED)["pbx.codecs"], status, reason, domain)
+
+
+SHOWN: list[tuple[str, Sequence[Codec], Status, str, FaultDomain | None]] = [
+    ("both", (PCMA, PCMU), PASS, "both_listed", None),
+    ("PCMU first", (PCMU, PCMA), WARN, "listed_in_other_order", PBX),
+    ("PCMA alone", (PCMA,), WARN, "one_listed", PBX),
+    ("no G.711 fails nobody", (G729,), UNKNOWN, "no_g711_listed", PBX),
+]
+
+
+@pytest.mark.parametrize(
+    ("codecs", "status", "reason", "domain"), [row[1:] for row in SHOWN], ids=[row[0] for row in SHOWN]
+)
+def test_codecs_of_an_answer_to_options(
+    codecs: Sequence[Codec], status: Status, reason: str, domain: FaultDomain | None
+) -> None:
+    shown = options(says(200, body=sdp(*codecs)))
+    holds(judged(connection(), shown)["pbx.codecs"], status, reason, domain)
+    # What a call is answered with goes before what OPTIONS shows.
+    assert judged(connection(), shown, answered(), **CALLED)["pbx.codecs"].reason == "both_accepted"
+
+
+# --- DTMF, media address
+
+DTMF: list[tuple[str, Talk, Status, str]] = [
+    ("as offered", answered(), PASS, "telephone_event"),
+    ("left out", answered(sdp(PCMA, PCMU)), WARN, "no_telephone_event"),
+    ("another number", answered(sdp(PCMA, PCMU, telephone_event(101))), WARN, "other_payload_type"),
+    ("another clock", answered(sdp(PCMA, EVENT._replace(clock_rate_hz=48000))), WARN, "other_clock"),
+]
+
+
+@pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in DTMF], ids=[row[0] for row in DTMF])
+def test_dtmf(call: Talk, status: Status, reason: str) -> None:
+    holds(judged(*ALIVE, call, **CALLED)["pbx.dtmf"], status, reason, None if status is PASS else PBX)
+
+
+def test_dtmf_of_an_answer_to_options() -> None:
+    shown = options(says(200, body=BOTH))
+    holds(judged(connection(), shown)["pbx.dtmf"], PASS, "listed", None)
+    shown = options(says(200, body=sdp(PCMA)))
+    holds(judged(connection(), shown)["pbx.dtmf"], UNKNOWN, "not_listed", PBX)
+    assert "pbx.dtmf" not in judged(*ALIVE)
+
+
+def savp(body: bytes = BOTH) -> bytes:
+    return body.replace(b"RTP/AVP", b"RTP/SAVP")
+
+
+MEDIA: list[tuple[str, Talk, Status, str]] = [
+    ("the same", answered(), PASS, "same_address"),
+    ("another public one", answered(sdp(*(PCMA, PCMU), address="49.36.10.99")), UNKNOWN, "other_address"),
+    ("private", answered(sdp(PCMA, address="192.168.1.10")), FAIL, "private_address"),
+    ("shared", answered(sdp(PCMA, address="100.64.1.1")), FAIL, "private_address"),
+    ("documentation", answered(sdp(PCMA, address="192.0.2.1")), FAIL, "private_address"),
+    ("loopback", answered(sdp(PCMA, address="127.0.0.1")), FAIL, "unusable_address"),
+    ("none", answered(sdp(PCMA, address="0.0.0.0")), FAIL, "unusable_address"),
+    ("a name", answered(sdp(PCMA).replace(PUBLIC.encode(), b"pbx.example.com")), WARN, "hostname"),
+    ("IPv6", answered(sdp(PCMA, address="2600:1f18::1")), FAIL, "other_family"),
+    ("no c=", answered(sdp(PCMA).replace(b"c=IN IP4 " + PUBLIC.encode() + b"\r\n", b"")), FAIL, "no_address"),
+    ("SRTP", answered(savp()), FAIL, "srtp_answered"),
+    ("port 0", answered(sdp(PCMA, port=0)), FAIL, "audio_rejected"),
+    ("one way", answered(sdp(PCMA, direction="sendonly")), WARN, "not_both_ways"),
+    ("a port outside", answered(sdp(PCMA, port=9000)), WARN, "port_outside"),
+    ("inside", answered(sdp(PCMA, address=INSIDE), address=INSIDE), UNKNOWN, "seen_from_inside"),
+    ("inside, another host", answered(sdp(PCMA, address="192.168.1.77"), address=INSIDE), UNKNOWN, "seen_from_inside"),
+    ("inside, public", answered(sdp(PCMA, address="49.36.10.99"), address=INSIDE), UNKNOWN, "other_address"),
+    ("inside, loopback", answered(sdp(PCMA, address="127.0.0.1"), address=INSIDE), FAIL, "unusable_address"),
+]
+
+
+def beside(call: Talk) -> list[Fact]:
+    return [connection(address=call.address), options(OK, address=call.address)]
+
+
+@pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in MEDIA], ids=[row[0] for row in MEDIA])
+def test_media_address(call: Talk, status: Status, reason: str) -> None:
+    finding = judged(*beside(call), call, address=call.address, **CALLED)["pbx.media_address"]
+    holds(finding, status, reason, None if status is PASS else PBX)
+
+
+def test_the_public_address_that_is_known() -> None:
+    call = answered(sdp(PCMA, address="49.36.10.99"), address=INSIDE)
+    for known in ({"public_address": "49.36.10.99"}, {"expect_ip": "49.36.10.99"}):
+        found = judged(*beside(call), call, address=INSIDE, **CALLED, **known)
+        assert found["pbx.media_address"].reason == "public_address"
+
+
+# --- Contact and dialog
+
+BY_TCP = f"{PUBLIC}:5061;transport=tcp"
+CONTACT: list[tuple[str, Talk, Status, str]] = [
+    ("the same", answered(), PASS, "same_host"),
+    ("missing", answered(contact=None), FAIL, "missing"),
+    ("unreadable", answered(contact="<sip:"), FAIL, "unreadable"),
+    ("a telephone number", answered(contact="<tel:+911>"), FAIL, "unreadable"),
+    ("TLS", answered(contact=f"<sip:x@{PUBLIC}:5061;transport=tls>"), FAIL, "tls"),
+    ("sips", answered(contact=f"<sips:x@{PUBLIC}:5061>"), FAIL, "tls"),
+    ("UDP", answered(contact=f"<sip:x@{PUBLIC}:5061;transport=UDP>"), FAIL, "other_transport"),
+    ("no transport", answered(contact=f"<sip:x@{PUBLIC}:5061>"), WARN, "transport_unstated"),
+    ("private", answered(contact="<sip:x@10.0.0.5:5061;transport=tcp>"), FAIL, "private_address"),
+    ("loopback", answered(contact="<sip:x@127.0.0.1:5061;transport=tcp>"), FAIL, "unusable_address"),
+    ("another port", answered(contact=f"<sip:x@{PUBLIC};transport=tcp>"), WARN, "other_port"),
+    ("a name", answered(contact="<sip:x@pbx.example.com:5061;transport=tcp>"), WARN, "hostname"),
+    ("another public one", answered(contact="<sip:x@49.36.10.99:5061;transport=tcp>"), WARN, "other_address"),
+    ("inside", answered(address=INSIDE), UNKNOWN, "seen_from_inside"),
+    ("inside, TLS", answered(address=INSIDE, contact=f"<sips:x@{INSIDE}>"), FAIL, "tls"),
+    ("behind an SBC", answered(contact="<sip:x@10.0.0.5:5060>", routes=[f"<sip:{BY_TCP};lr>"]), PASS, "same_host"),
+    (
+        "an SBC whose own route is private",
+        answered(contact="<sip:x@10.0.0.5:5060>", routes=["<sip:10.0.0.5:5060;transport=tcp;lr>"]),
+        FAIL,
+        "private_address",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in CONTACT], ids=[row[0] for row in CONTACT])
+def test_contact(call: Talk, status: Status, reason: str) -> None:
+    finding = judged(*beside(call), call, address=call.address, **CALLED)["pbx.contact"]
+    holds(finding, status, reason, None if status is PASS else PBX)
+
+
+def ringing() -> Talk:
+    return Talk().hears(100).hears(180).sends("CANCEL", at_ms=20000.0)
+
+
+def up() -> Talk:
+    return Talk().hears(100).hears(200, body=BOTH).sends("ACK")
+
+
+DIALOG: list[tuple[str, Talk, Status, str]] = [
+    ("orderly", answered(), PASS, "orderly"),
+    ("no To tag", answered(tag=None), FAIL, "to_tag_missing"),
+    ("no Record-Route", answered(record_route=False), FAIL, "record_route_dropped"),
+    (
+        "Record-Route out of place",
+        Talk(record_route=False)
+        .hears(200, ("Record-Route", f"<sip:{US_PUBLIC}:40000;transport=tcp;lr>"), body=BOTH, routes=[])
+        .over(),
+        PASS,
+        "orderly",
+    ),
+    (
+        "another route nearer to us than our own",
+        Talk(record_route=False)
+        .hears(
+            200,
+            ("Record-Route", f"<sip:{US_PUBLIC}:40000;transport=tcp;lr>"),
+            ("Record-Route", f"<sip:{BY_TCP};lr>"),
+            body=BOTH,
+        )
+        .over(),
+        FAIL,
+        "record_route_misplaced",
+    ),
+    ("closed in mid-call", answered(note={"lost_in_call": True}), FAIL, "connection_closed"),
+    (
+        "repeated 200",
+        up().hears(200, body=BOTH, at_ms=1000.0).hears(200, body=BOTH, at_ms=2000.0).sends("BYE").hears(200, to="BYE"),
+        FAIL,
+        "ack_ignored",
+    ),
+    ("a 200 that crossed the ACK", up().hears(200, body=BOTH).sends("BYE").hears(200, to="BYE"), PASS, "orderly"),
+    ("hung up first", up().asks("BYE"), WARN, "hung_up_first"),
+    ("both hung up", up().sends("BYE").asks("BYE").hears(200, to="BYE"), PASS, "orderly"),
+    ("BYE unanswered", up().sends("BYE"), WARN, "bye_unanswered"),
+    ("481 to BYE", up().sends("BYE").hears(481, to="BYE"), WARN, "bye_rejected"),
+    ("a re-INVITE", answered(note={"reinvites_acknowledged": 1}), PASS, "orderly"),
+    (
+        "a re-INVITE without ACK",
+        Talk(note={"reinvites_acknowledged": 0})
+        .hears(200, body=BOTH)
+        .sends("ACK")
+        .asks("INVITE", body=BOTH)
+        .sends("BYE")
+        .hears(200, to="BYE"),
+        WARN,
+        "reinvite_unacknowledged",
+    ),
+    ("breaks rules", answered(change=(b"SIP/2.0 200 x", b"SIP/2.0 200 \0")), WARN, "odd_answer"),
+    ("cancelled", ringing().hears(200, to="CANCEL").hears(487).sends("ACK"), PASS, "cancelled"),
+    ("CANCEL ignored", ringing(), WARN, "cancel_ignored"),
+    ("CANCEL answered, and no end", ringing().hears(200, to="CANCEL"), WARN, "cancel_ignored"),
+]
+
+
+@pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in DIALOG], ids=[row[0] for row in DIALOG])
+def test_dialog(call: Talk, status: Status, reason: str) -> None:
+    holds(judged(*ALIVE, call, **CALLED)["pbx.dialog"], status, reason, None if status is PASS else PBX)
+
+
+# --- RTP
+
+FLOWED: dict[str, Any] = {
+    "sent": 100,
+    "received": 100,
+    "sources": [{"address": PUBLIC, "port": 12000, "packets": 100, "as_answered": True}],
+    "payload_types": {"8": 100},
+    "loss_ratio": 0.0,
+    "jitter_ms": 0.4,
+    "ptime_ms": 20.0,
+    "late_p95_ms": 0.3,
+    "icmp": [],
+    "tone_packets": 100,
+}
+CLOSED = {"failure": "port_unreachable", "from": PUBLIC, "address": PUBLIC, "port": 12000}
+
+RTP: list[tuple[str, dict[str, Any], Status, str, FaultDomain | None]] = [
+    ("all of it", {}, PASS, "returned", None),
+    ("late ourselves, and no harm", {"late_p95_ms": 40.0}, PASS, "returned", None),
+    ("nothing", {"received": 0, "sources": []}, WARN, "nothing_returned", OPEN),
+    ("nobody listens", {"received": 0, "sources": [], "icmp": [CLOSED]}, FAIL, "port_closed", PBX),
+    (
+        "from elsewhere",
+        {"sources": [{"address": PUBLIC, "port": 9, "packets": 99, "as_answered": False}]},
+        WARN,
+        "other_source",
+        PBX,
+    ),
+    ("G.729", {"payload_types": {"18": 100}}, WARN, "other_codec", PBX),
+    ("DTMF and comfort noise among it", {"payload_types": {"8": 80, "13": 10, "96": 10}}, PASS, "returned", None),
+    ("30 ms", {"ptime_ms": 30.0}, WARN, "other_ptime", PBX),
+    ("loss", {"loss_ratio": 0.05}, WARN, "loss", OPEN),
+    ("jitter", {"jitter_ms": 80.0}, WARN, "jitter", OPEN),
+    ("jitter of our own", {"jitter_ms": 80.0, "late_p95_ms": 40.0}, UNKNOWN, "own_pacing", HOST),
+    ("few", {"received": 5}, UNKNOWN, "too_few", OPEN),
+    ("withheld", {"withheld": "no_g711", "withheld_text": "no G.711", "sent": 0}, UNKNOWN, "withheld", PBX),
+    ("ended at once", {"sent": 3, "received": 0, "sources": []}, UNKNOWN, "too_few", OPEN),
+    ("not sent", {"sent": 0, "send_failure": "local_denied"}, UNKNOWN, "not_sent", HOST),
+    ("ended before", {"sent": 0}, UNKNOWN, "not_sent", OPEN),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "reason", "domain"), [row[1:] for row in RTP], ids=[row[0] for row in RTP]
+)
+def test_rtp(change: dict[str, Any], status: Status, reason: str, domain: FaultDomain | None) -> None:
+    note = Note(topic="pbx_rtp", text="", values=FLOWED | change)
+    holds(judged(*ALIVE, answered(), note, rtp=True, **CALLED)["pbx.rtp"], status, reason, domain)
+
+
+def test_nothing_returned_to_a_private_address_is_not_the_pbx() -> None:
+    note = Note(topic="pbx_rtp", text="", values=FLOWED | {"received": 0, "sources": []})
+    behind_nat = [connection(local_address="10.0.0.9"), options(OK)]
+    finding = judged(*behind_nat, answered(), note, rtp=True, **CALLED)["pbx.rtp"]
+    holds(finding, UNKNOWN, "nothing_returned_to_private", OPEN)
+
+
+def test_rtp_without_a_call() -> None:
+    assert "pbx.rtp" not in judged(*ALIVE, answered(), **CALLED)
+    holds(judged(*ALIVE, Talk().hears(486), rtp=True, **CALLED)["pbx.rtp"], UNKNOWN, "no_call", OPEN)
+
+
+def test_any_note_is_survived() -> None:
+    for values in (
+        {},
+        {"sent": "x"},
+        {"sent": True},
+        FLOWED | {"sources": [1], "payload_types": {"x": 1}, "icmp": [1]},
+    ):
+        note = Note(topic="pbx_rtp", text="", values=values)
+        assert judged(*ALIVE, answered(), note, rtp=True, **CALLED)["pbx.rtp"].status
+
+
+# --- hostile words
+
+
+def test_hostile_words_reach_nobody() -> None:
+    evil = "\u202e\x1b[2J[red]x"
+    octets = b"\xe2\x80\xae\x1b[2J[red]x"
+
+    def change(data: bytes) -> bytes:
+        return data.replace(b"EVIL", octets)
+
+    headers = [("Server", "EVIL"), ("Warning", '399 x "EVIL"'), ("Reason", "EVIL")]
+    contact = "<sip:EVIL@192.168.0.1:5061;transport=tcp>"
+    body = sdp(PCMA).replace(b"PCMA", b"EVIL")
+    for status in (200, 403, 404, 486, 503):
+        asked = options(lambda r, status=status: change(says(status, "EVIL", *headers)(r)))  # type: ignore[misc]
+        call = (
+            Talk().hears(183, body=body).hears(status, *headers, body=body, contact=contact, change=(b"EVIL", octets))
+        )
+        for finding in judged(connection(), asked, call, rtp=True, **CALLED).values():
+            for text in (finding.summary, finding.remedy or "", finding.settle_by or ""):
+                assert text.isprintable()
+                assert evil[0] not in text
