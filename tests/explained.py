@@ -25,6 +25,8 @@ JUDGES = {
     "nat_behaviour": ("judge_behaviour",),
     "nat_lifetime": ("judge_lifetime",),
     "path": ("judge",),
+    "config": ("judge",),
+    "message": ("judge",),
     "pbx": ("judge",),
 }
 

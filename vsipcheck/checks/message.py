@@ -15,8 +15,7 @@ from vsipcheck.checks import (
     message_sdp,
 )
 from vsipcheck.checks.base import Check, Context, Facts, Recorder
-from vsipcheck.checks.call_caller_id import judge_caller_id
-from vsipcheck.checks.call_transport import judge_transport
+from vsipcheck.checks.call_outbound import judge_outbound
 from vsipcheck.checks.message_answers import judge_answer
 from vsipcheck.checks.message_calls import MAX_INVITES, Invite, read_invites
 from vsipcheck.checks.message_framing import judge_framing
@@ -128,7 +127,7 @@ def _judge_invites(
         found += judge_sdp(invite, profile, settings)
         answered = judge_answer(invite, profile, goes_on=last > invite.traced.line)
         found += [answered] if answered else []
-    found += _judge_outbound(chosen, profile, settings)
+    found += judge_outbound(chosen, profile, settings)
     if len(invites) > len(chosen) or note.values.get("truncated"):
         found.append(
             _unread(
@@ -149,40 +148,6 @@ def _sizes(invite: Invite, stored: object) -> tuple[tuple[int, ...], bool | None
         if isinstance(body, list | tuple) and body and all(isinstance(size, int) for size in body):
             return tuple(body), kept.get("whole")
     return invite.traced.body_sizes, invite.traced.is_whole
-
-
-def _judge_outbound(invites: tuple[Invite, ...], profile: Profile, settings: Settings) -> list[Finding]:
-    """The two rows of the checklist that are about the customer's own INVITEs."""
-    outbound = [invite for invite in invites if invite.direction == "to_provider"]
-    found = [judge_transport(invite, profile) for invite in outbound]
-    found += [judge_caller_id(invite, settings) for invite in outbound]
-    if outbound:
-        return found
-    undecided = next((invite for invite in invites if invite.direction is None), None)
-    if undecided is not None:
-        settle = "Hand in a trace that shows the addresses, or name your public address (--expect-ip)."
-        return [
-            undecided.find(
-                each,
-                Status.UNKNOWN,
-                "direction_unknown",
-                f"Whether this INVITE is one to the provider could not be told: {undecided.told_by}.",
-                settle_by=settle,
-            )
-            for each in (_TRANSPORT, _CALLER_ID)
-        ]
-    first = invites[0]
-    return [
-        Finding(
-            id=each,
-            target=None,
-            status=Status.SKIP,
-            reason="no_outbound_invite",
-            summary=f"There is no INVITE to the provider in it: this one comes from there, since {first.told_by}.",
-            facts=(first.fact,),
-        )
-        for each in (_TRANSPORT, _CALLER_ID)
-    ]
 
 
 def _no_invite(trace: Trace, path: str, fact: str) -> Finding:

@@ -82,6 +82,15 @@ class Invite:
         """A finding's target: "Via", "#2 Via", "#2", or None."""
         return " ".join(part for part in (self.label, what) if part) or None
 
+    @property
+    def way(self) -> str:
+        """Which way it goes, and what tells, as a sentence."""
+        if self.direction is None:
+            return f"An INVITE whose direction could not be told: {self.told_by}."
+        where = "to the provider" if self.direction == "to_provider" else "from the provider"
+        relayed = ", relayed by a host with a private address" if self.relayed else ""
+        return f"An INVITE {where} ({self.told_by}){relayed}."
+
     def line_of(self, name: str) -> int | None:
         """The line of the first header field of that name."""
         wanted = self.request.headers_named(name)
@@ -114,7 +123,8 @@ class Invite:
     ) -> Finding:
         """A finding about this INVITE."""
         clear = status in (Status.PASS, Status.SKIP)
-        domain, confidence = blame or self.fault(alterable=alterable)
+        unsure = FaultDomain.UNDETERMINED, Confidence.POSSIBLE
+        domain, confidence = blame or (unsure if status is Status.UNKNOWN else self.fault(alterable=alterable))
         return Finding(
             id=finding_id,
             target=self.target(what),

@@ -31,7 +31,7 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             ID,
             Status.FAIL,
             "length_unusable" if values else "length_missing",
-            f"Content-Length is {quoted(', '.join(values)) or 'missing'}: over "
+            f"{invite.way} Content-Length is {quoted(', '.join(values)) or 'missing'}: over "
             f"{profile.signalling.transport.upper()} nobody "
             "can tell where the message ends (RFC 3261 §18.3).",
             line=line,
@@ -45,13 +45,13 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             ID,
             Status.WARN,
             "breaks_rules",
-            f"The message breaks rules of SIP: {broken}.",
+            f"{invite.way} It breaks rules of SIP: {broken}.",
             remedy=_remedy(invite, "Look for what writes these lines: the PBX, its dial plan, or a device on the way."),
         )
     ends = "" if length is None or len(sizes) == 1 else f" with {_line_ends(length, sizes)}"
     told = "No Content-Length" if length is None else f"Content-Length {length} is the body's length{ends}"
     counted = ", and the message has the size that the trace tells" if whole else ""
-    return invite.find(ID, Status.PASS, "length_true", f"{told}{counted}.", line=line)
+    return invite.find(ID, Status.PASS, "length_true", f"{invite.way} {told}{counted}.", line=line)
 
 
 def _judge_wrong_length(
@@ -59,7 +59,7 @@ def _judge_wrong_length(
 ) -> Finding:
     crlf = max(sizes)
     shown = "no body" if crlf == 0 else f"a body of {crlf} bytes ({min(sizes)} at least, where line ends were lost)"
-    said = f"Content-Length says {length}, and the text shows {shown}."
+    said = f"{invite.way} Content-Length says {length}, and the text shows {shown}."
     cut = whole is False or (
         length > crlf and invite.traced.told.format in _CUT and invite.traced.ended_by in ("marker", "end")
     )
