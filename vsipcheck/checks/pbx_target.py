@@ -75,7 +75,10 @@ class Asked:
     @property
     def speaks(self) -> bool:
         """Whether a SIP server, or something that writes SIP, was heard."""
-        return any(isinstance(each, SipResponse) or not self._is_ours(each) for each in self.received)
+        return any(
+            each.call_id is not None and (isinstance(each, SipResponse) or not self._is_ours(each))
+            for each in self.received
+        )
 
     def _is_ours(self, message: SipRequest) -> bool:
         return self.request is not None and message.call_id == self.request.call_id
