@@ -79,7 +79,7 @@ def _asterisk_tail(values: _Values, header: str, call_id: str, dial: Callable[[P
         ";  same => n,Goto(your-own-incoming-context,${EXTEN},1)",
         f"; [to-{values.name}]",
         "; The caller ID has to be one of your Exophones, or the call is rejected. Each Dial is tried where the one",
-        f"; before failed. The trunk takes {values.calls_per_minute} calls a minute: what dials by itself has to stay below.",
+        f"; before failed. The trunk takes {values.calls_per_minute} calls a minute: no dialler may exceed that.",
         "; exten => _+X.,1,Set(CALLERID(num)=+91XXXXXXXXXX)",
         *(f";  same => n,Dial({dial(pop)},60)" for pop in values.signalling.pops),
         ";  same => n,Hangup()",
