@@ -1,0 +1,301 @@
+"""The trunk as a configuration describes it, in words that no dialect of configuration owns."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from vsipcheck.checks.config_files import Dialect
+from vsipcheck.checks.config_patch import Edit
+from vsipcheck.model import Profile
+from vsipcheck.wire.asterisk import Place
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_PLACEHOLDER = re.compile(
+    r"<[^>]*>|\bYOUR[_-]|\b(?:x{3,}|changeme)\b|\baccount[_-]?sid\b|\bx\.x\.x\.x\b", re.IGNORECASE
+)
+_ASTERISK_LINE = re.compile(
+    r"^(?P<key>\s*[^=;]+?\s*)(?P<sign>\+?=>?)(?P<gap>\s*)(?P<value>.*?)(?P<rest>\s*(?:(?<!\\);.*)?)$"
+)
+_XML_VALUE = re.compile(r"(\bvalue\s*=\s*)(\"[^\"]*\"|'[^']*')")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting in effect. Without a place nothing is written, and `value` is the program's own default.
+
+    `own`: it stands in the section that it is about, not in a template or a section for all.
+    """
+
+    key: str
+    value: str | None
+    place: Place | None = None
+    raw: str | None = None
+    own: bool = False
+
+    @property
+    def written(self) -> bool:
+        return self.place is not None
+
+    def __str__(self) -> str:
+        """As a person would quote it."""
+        if self.value is None:
+            return f"no {self.key}"
+        return f"{self.key} = {self.value}" if self.written else f"no {self.key}, which means {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A setting that is on, off, or None where only the program's circumstances say."""
+
+    on: bool | None
+    setting: Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where settings of one thing are written: behind line `end` of an Asterisk section, before it in XML."""
+
+    path: str
+    end: int
+    xml: bool = False
+    indent: str = ""
+
+    def write(self, *values: tuple[str, str], over: Sequence[Setting | None] = ()) -> tuple[Edit, ...]:
+        """Have each key say its value: in the line of `over` that sets it here, or in a new line."""
+        edits: list[Edit] = []
+        new: list[str] = []
+        for index, (key, value) in enumerate(values):
+            old = over[index] if index < len(over) else None
+            line = None if old is None or not old.own or old.raw is None else _rewritten(old.raw, key, value, self.xml)
+            if line is not None and old is not None and old.place is not None:
+                edits.append(Edit(old.place.path, old.place.line, old.place.line, (line,)))
+            elif self.xml:
+                new.append(f'{self.indent}<param name="{key}" value="{value}"/>')
+            else:
+                new.append(f"{self.indent}{key} = {value}")
+        if new:
+            edits.append(self.insert(*new))
+        return tuple(edits)
+
+    def insert(self, *lines: str) -> Edit:
+        return (
+            Edit(self.path, self.end, self.end - 1, lines)
+            if self.xml
+            else Edit(self.path, self.end + 1, self.end, lines)
+        )
+
+
+def erase(*settings: Setting) -> tuple[Edit, ...]:
+    """Take the lines away."""
+    return tuple(Edit(s.place.path, s.place.line, s.place.line) for s in settings if s.place is not None)
+
+
+def _rewritten(raw: str, key: str, value: str, xml: bool) -> str | None:
+    """The line with another value, its spaces and its comment kept; None where it is not one line of one setting."""
+    if xml:
+        quoted = value.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+        if len(_XML_VALUE.findall(raw)) != 1 or raw.count("<") != 1:
+            return None
+        return _XML_VALUE.sub(lambda match: f'{match[1]}"{quoted}"', raw)
+    match = _ASTERISK_LINE.match(raw.rstrip("\r"))
+    if match is None or ";--" in raw:
+        return None
+    # What was appended to is said anew, and an old name of the key by its present one.
+    sign = match["sign"].replace("+", "")
+    lead = re.match(r"\s*", match["key"])
+    name = match["key"].strip()
+    head = (
+        match["key"]
+        if name.lower() == key.lower()
+        else f"{lead[0] if lead else ''}{key}{' ' * match['key'].endswith(' ')}"
+    )
+    return f"{head}{sign}{match['gap']}{value}{match['rest']}" + "\r" * raw.endswith("\r")
+
+
+class Destination(NamedTuple):
+    """Where calls of the PBX go. `transport` is None where it is not known from what was read."""
+
+    host: str
+    port: int | None
+    transport: str | None
+    setting: Setting
+    transport_setting: Setting
+
+
+class Listener(NamedTuple):
+    """Where the PBX waits for calls over TCP. `port` is the one that the outside is told, where that differs."""
+
+    port: int
+    setting: Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Whether TCP is served. `enabled` is None where what decides was not read."""
+
+    enabled: bool | None
+    switch: Setting
+    listeners: tuple[Listener, ...] = ()
+    home: Home | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """By what an INVITE of the provider is known to be the trunk's.
+
+    `sources` are names, addresses and networks as they are written. `anybody`: calls of strangers get the same
+    treatment, so that nothing depends on it. `limited`: a list that could name all of the provider's addresses.
+    """
+
+    sources: tuple[Setting, ...]
+    anybody: bool = False
+    guests: Switch | None = None  # strangers are let in, elsewhere
+    limited: bool = False
+    unreadable: str | None = None  # what decides was not read
+    impossible: str | None = None  # why nothing can match
+    setting: Setting | None = None
+    home: Home | None = None  # where more sources are written
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Codecs:
+    """The codecs that are offered, in order, by their names in RTP. None where no list is written."""
+
+    names: tuple[str, ...] | None
+    setting: Setting
+    everything: bool = False
+    default: str = ""  # what holds without a list
+    unreadable: str | None = None
+    lines: tuple[Setting, ...] = ()  # that make the list
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """The address that the PBX tells the outside. `local_networks` is None where the dialect needs none."""
+
+    signalling: Setting | None
+    media: Setting | None
+    local_networks: tuple[Setting, ...] | None
+    home: Home | None
+    keys: tuple[str, ...]  # that set it, signalling first
+    bound: str | None = None  # the one address that it listens on
+    unreadable: str | None = None
+    local_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """One section of one configuration that leads to the provider."""
+
+    dialect: Dialect
+    name: str
+    place: Place
+    home: Home
+    destinations: tuple[Destination, ...]
+    listening: Listening
+    registers: tuple[Setting, ...]  # that make it register
+    challenges: tuple[Setting, ...]  # that make it ask the provider for a password
+    answers: tuple[Setting, ...]  # passwords that it would send
+    identification: Identification
+    domain: Setting
+    user: Setting  # the fixed user part of From; None as value: the caller's own number
+    sends_identity: Switch
+    trusts_identity: Switch
+    codecs: Codecs
+    dtmf: Setting
+    force_rport: Switch
+    symmetric: Switch
+    external: External
+    direct_media: Setting
+    context: Setting
+    kind: Setting | None = None  # chan_sip's type
+    port: Setting | None = None  # chan_sip's, apart from the host
+    in_from: Setting | None = None  # FreeSWITCH's caller-id-in-from
+    call_limit: Setting | None = None
+    profile_settings: tuple[Setting, ...] = ()  # FreeSWITCH's, as they are written
+    registration_edits: tuple[Edit, ...] = ()  # that take the registration away
+    contact_transport: Setting | None = None  # told to the provider, where it is not the one in use
+    registration_stops_calls: bool = False
+    destination_unread: str | None = None
+    settings_unread: str | None = None  # the file that decides most and was not read
+
+    @property
+    def target(self) -> str:
+        return f"{self.place.path} [{self.name}]"
+
+
+def provider_domain(profile: Profile) -> str | None:
+    """The domain that all of the provider's names end in, "exotel.com"; None where they share less than two labels."""
+    names = [pop.fqdn for pop in profile.signalling.pops]
+    if "}." in profile.signalling.domain_pattern:
+        names.append(profile.signalling.domain_pattern.rpartition("}.")[2])
+    labels = [name.lower().rstrip(".").split(".")[::-1] for name in names]
+    shared: list[str] = []
+    for column in zip(*labels, strict=False):
+        if len(set(column)) > 1:
+            break
+        shared.append(column[0])
+    if len(names) == 1 and len(shared) > 2:
+        shared.pop()
+    return ".".join(reversed(shared)) if len(shared) >= 2 else None
+
+
+def is_provider(host: str, profile: Profile) -> bool:
+    """Whether it is a name or an address of the provider, as far as the profile knows."""
+    name = host.strip("[]").rstrip(".").lower()
+    known = {address for pop in profile.signalling.pops for address in pop.addresses}
+    known |= {media.address for media in profile.media.addresses}
+    domain = provider_domain(profile)
+    return (
+        name in known
+        or name in {pop.fqdn.lower() for pop in profile.signalling.pops}
+        or (domain is not None and (name == domain or name.endswith(f".{domain}")))
+    )
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether it is what a guide puts where the reader's own value goes."""
+    return bool(_PLACEHOLDER.search(value))
+
+
+def split_host(text: str) -> tuple[str, int | None]:
+    """HOST, HOST:PORT or [HOST]:PORT."""
+    text = text.strip()
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.lstrip(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, ""
+    return host, int(port) if re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) else None
+
+
+def split_uri(text: str) -> tuple[str, int | None, str | None]:
+    """The host, port and transport of a SIP URI, or of the HOST[:PORT][;transport=] that some settings take for one."""
+    text = text.strip().strip("<>").replace("\\;", ";")
+    secure = text[:5].lower() == "sips:"
+    text = re.sub(r"^sips?:", "", text, flags=re.IGNORECASE)
+    text, _, parameters = text.partition(";")
+    host, port = split_host(text.rpartition("@")[2].partition("?")[0].partition("/")[0])
+    match = re.search(r"(?:^|;)\s*transport\s*=\s*([\w-]+)", parameters, re.IGNORECASE)
+    return host, port, match[1].lower() if match else "tls" if secure else None
+
+
+def network_of(text: str) -> Network | None:
+    """The address or network that it is, None for a name."""
+    try:
+        return ipaddress.ip_network(text.strip().strip("[]"), strict=False)
+    except ValueError:
+        return None
+
+
+def contains(networks: Iterable[Network], address: str) -> bool:
+    own = ipaddress.ip_address(address)
+    return any(own.version == network.version and own in network for network in networks)
