@@ -24,7 +24,9 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
     values = [header.value for header in invite.request.headers_named("Content-Length")]
     length = next((int(value) for value in values if value.isascii() and value.isdigit() and len(value) < 10), None)
     line = invite.line_of("Content-Length")
-    if not values and invite.traced.told.transport not in (None, profile.signalling.transport):
+    via = invite.request.top_via
+    over = invite.traced.told.transport or (via.transport.lower() if via else None)
+    if not values and over == "udp":
         pass  # RFC 3261 §20.14: a datagram ends by itself
     elif length is None:
         return invite.find(

@@ -78,7 +78,7 @@ class TracedMessage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """What a text holds. `skipped` are (line, why) of what looks like a message and could not be read; `kept_lines` the
-    numbers of the lines that belong to messages or tell about them."""
+    numbers of the lines that belong to messages or tell about them, the skipped ones' first lines included."""
 
     messages: tuple[TracedMessage, ...]
     skipped: tuple[tuple[int, str], ...]
@@ -128,7 +128,8 @@ _CHUNK = re.compile(r"(?P<second>\t?)(?P<size>[0-9]{1,7})\s*$")
 _RULE = re.compile(r"\s*(?:-{5,}|={5,}|\*{5,}|<-{3,}>|---(?: \(.*)?)\s*$")
 _LOG_LINE = re.compile(
     r"[^\w]{0,3}[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[ T][0-9]{2}:[0-9]{2}"
-    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} |\[[A-Z0-9][^\]]{5,40}\] "
+    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} "
+    r"|(?:DEBUG|NOTICE|WARNING|ERROR|VERBOSE)\[[0-9]|\[[A-Z0-9][^\]]{5,40}\] "
 )
 _TIME = re.compile(
     r"(?:(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[ T])?"
@@ -309,6 +310,7 @@ class _Reader:
     def skip(self, number: int, why: str) -> None:
         if len(self.skipped) < _MAX_SKIPPED:
             self.skipped.append((number, why))
+            self.kept.add(number)
 
     def run(self) -> None:
         at = 0
@@ -353,7 +355,7 @@ class _Reader:
             if _SDP_BEGINS.fullmatch(line):
                 ended_by = "line"
                 break
-            if (stop := self.stops(at, line)) is not None:
+            if (stop := self.stops(at, begin, line)) is not None:
                 ended_by = stop
                 break
             head.append(line)
@@ -394,13 +396,16 @@ class _Reader:
         )
         return at
 
-    def stops(self, at: int, line: str) -> str | None:
+    def stops(self, at: int, begin: _Begin, line: str) -> str | None:
         """What begins in the line instead of going on with the message; None where the message goes on."""
         if _begin_at(line, None):
             return "message"
-        if self.markers.read(line) is None and self.markers.read(self.lines[at]) is None:
-            return None
-        return "marker"
+        if self.markers.read(line) is not None:
+            return "marker"
+        # Where every line has a log's time before it, that ends nothing.
+        if not begin.is_log and self.markers.read(self.lines[at]) is not None:
+            return "marker"
+        return None
 
     def take_body(self, at: int, begin: _Begin, head: list[str], ended_by: str) -> tuple[int, list[str], int, str]:
         length = next((int(match[1]) for line in head if (match := _LENGTH.fullmatch(line))), None)
@@ -417,7 +422,7 @@ class _Reader:
             is_sdp_line = is_sdp and _SDP_LINE.match(line) is not None
             wanted = length is not None and size < length
             if not is_sdp_line:
-                if (stop := self.stops(at, line)) is not None:
+                if (stop := self.stops(at, begin, line)) is not None:
                     return at, body, begins, stop
                 if is_sdp and not line.strip(" \t"):
                     return at, body, begins, "empty_line"
