@@ -22,7 +22,8 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
      "trace
     says that the message had."""
     values = [header.value for header in invite.request.headers_named("Content-Length")]
-    length = next((int(value) for value in values if value.isascii() and value.isdigit() and len(value) < 10), None)
+    told = {int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None for value in values}
+    length = told.pop() if len(told) == 1 else None
     line = invite.line_of("Content-Length")
     via = invite.request.top_via
     over = invite.traced.told.transport or (via.transport.lower() if via else None)
@@ -51,9 +52,9 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             remedy=_remedy(invite, "Look for what writes these lines: the PBX, its dial plan, or a device on the way."),
         )
     ends = "" if length is None or len(sizes) == 1 else f" with {_line_ends(length, sizes)}"
-    told = "No Content-Length" if length is None else f"Content-Length {length} is the body's length{ends}"
+    said = "No Content-Length" if length is None else f"Content-Length {length} is the body's length{ends}"
     counted = ", and the message has the size that the trace tells" if whole else ""
-    return invite.find(ID, Status.PASS, "length_true", f"{invite.way} {told}{counted}.", line=line)
+    return invite.find(ID, Status.PASS, "length_true", f"{invite.way} {said}{counted}.", line=line)
 
 
 def _judge_wrong_length(

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from vsipcheck.checks.message_calls import (
     SHOW_TO_SUPPORT,
     Invite,
-    address_in,
     quoted,
     unreachable,
     uri_in,
@@ -434,7 +433,7 @@ def _check_content_type(invite: Invite, profile: Profile, settings: Settings) ->
 
 
 def _check_identity(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
-    if address_in(invite.request.header("P-Asserted-Identity")) is None:
+    if uri_in(invite.request.header("P-Asserted-Identity")) is None:
         return Fault(Status.WARN, "malformed", "no address can be read in it.", "")
     return None
 
