@@ -593,8 +593,8 @@ def test_more_calls_than_are_judged() -> None:
         (b"INVITE sip:a@b SIP/2.0\r\n" + b"X: y\r\n" * 300, "no_message"),
         (answer(OUT, "200 OK"), "no_invite"),
         ((MESSAGES / "traces/tshark-dissected.txt").read_bytes(), "dissected"),
-        (b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00", "capture_file"),
-        (b"\x0a\x0d\x0d\x0a\x1c\x00\x00\x00", "capture_file"),
+        (b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00", "no_message"),
+        (b"\x0a\x0d\x0d\x0a\x1c\x00\x00\x00", "no_message"),
     ],
 )
 def test_files_without_an_invite(data: bytes, reason: str) -> None:

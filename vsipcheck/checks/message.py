@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from vsipcheck.checks import (
     call_caller_id,
@@ -23,12 +23,11 @@ from vsipcheck.checks.message_headers import judge_headers
 from vsipcheck.checks.message_sdp import judge_sdp
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Note, Profile, Settings, Status
 from vsipcheck.net.waiting import in_daemon_thread
+from vsipcheck.wire.capture import MAX_CAPTURE, capture_text, is_capture
 from vsipcheck.wire.trace import MAX_TRACE, Trace, keep_messages, mask_secrets, read_trace
 
 TOPIC = "file"
 _FRAMING, _TRANSPORT, _CALLER_ID = message_framing.ID, call_transport.ID, call_caller_id.ID
-# The first octets of capture files: pcap in both byte orders with micro- and nanoseconds, and pcapng.
-_CAPTURES = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a")
 
 
 async def measure(context: Context, record: Recorder) -> None:
@@ -50,23 +49,20 @@ async def measure(context: Context, record: Recorder) -> None:
 
 def read_file(path: str, data: bytes) -> Note:
     """What was read, as a fact: the messages of the trace and the lines that tell about them, secrets written over."""
-    if data.startswith(_CAPTURES):
-        told = "a capture file (pcap)"
-        return Note(
-            topic=TOPIC,
-            text=f"{path}: {told}",
-            values=_values(path, failure=Failure.NOT_SUPPORTED, detail="capture_file"),
-        )
+    captured = is_capture(data)
+    if captured:
+        data = capture_text(data)
     text, secrets = mask_secrets(keep_messages(data))
     trace = read_trace(data)
     count = text.count("\n") + (not text.endswith("\n"))
     plural = "" if secrets == 1 else "s"
+    length = f"a capture with {len(trace.messages)} SIP messages" if captured else f"{count} lines"
     # A redacted report has other lengths: how long bodies were is a fact of its own.
     sizes = {str(each.line): {"body": list(each.body_sizes), "whole": each.is_whole} for each in trace.messages}
     return Note(
         topic=TOPIC,
-        text=f"{path}, {count} lines, {secrets} secret{plural} masked",
-        values=_values(path, text=text, sizes=sizes, truncated=trace.truncated),
+        text=f"{path}, {length}, {secrets} secret{plural} masked",
+        values=_values(path, text=text, sizes=sizes, truncated=trace.truncated, capture=captured),
     )
 
 
@@ -76,9 +72,15 @@ def _values(path: str, **more: Any) -> dict[str, Any]:
 
 def _read(path: str) -> bytes:
     if path == "-":
-        return sys.stdin.buffer.read(MAX_TRACE + 1)
+        return _read_from(sys.stdin.buffer)
     with Path(path).open("rb") as file:
-        return file.read(MAX_TRACE + 1)
+        return _read_from(file)
+
+
+def _read_from(file: BinaryIO) -> bytes:
+    """As much of a text as is read, or of a capture, which holds much else."""
+    data = file.read(MAX_TRACE + 1)
+    return data + file.read(MAX_CAPTURE) if is_capture(data) else data
 
 
 def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
@@ -94,20 +96,11 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
 
 def _judge_file(note: Note, profile: Profile, settings: Settings) -> list[Finding]:
     path, text = str(note.values.get("path")), note.values.get("text")
-    if note.values.get("detail") == "capture_file":
-        return [
-            _unread(
-                "capture_file",
-                f"{path} is a capture file, and only text is read.",
-                (note.id,),
-                f"Save it as text: `tshark -r {path} -q -z follow,tcp,ascii,0`, or sngrep's Save as txt.",
-            )
-        ]
     if not isinstance(text, str):
         why = note.values.get("detail") or note.values.get("failure")
         return [_unread("unreadable", f"{path} could not be read: {why}.", (note.id,), "Name a file that can be read.")]
     trace = read_trace(text.encode("utf-8", "surrogateescape"))
-    invites = read_invites(trace, path, note.id, profile, settings)
+    invites = read_invites(trace, path, note.id, profile, settings, has_lines=not note.values.get("capture"))
     if not invites:
         return [_no_invite(trace, path, note.id)]
     return _judge_invites(invites, trace, note, profile, settings)

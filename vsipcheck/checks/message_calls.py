@@ -76,6 +76,7 @@ class Invite:
     answer: Answer
     label: str | None  # "#2" where there are several
     path: str
+    has_lines: bool  # the file is text
     fact: str
 
     def target(self, what: str | None = None) -> str | None:
@@ -137,7 +138,7 @@ class Invite:
             settle_by=settle_by,
             guide_section=guide or (_TABLES[self.direction] if self.direction else None),
             facts=(self.fact,),
-            location=f"{self.path}:{line or self.traced.line}",
+            location=f"{self.path}:{line or self.traced.line}" if self.has_lines else self.path,
         )
 
 
@@ -232,7 +233,9 @@ class Provider:
         )
 
 
-def read_invites(trace: Trace, path: str, fact: str, profile: Profile, settings: Settings) -> tuple[Invite, ...]:
+def read_invites(
+    trace: Trace, path: str, fact: str, profile: Profile, settings: Settings, *, has_lines: bool = True
+) -> tuple[Invite, ...]:
     """The INVITEs that begin calls, in the order of the trace: not those inside a call, no retransmission, and of a "
      "call
     whose INVITE was sent again with credentials the first only."""
@@ -246,17 +249,12 @@ def read_invites(trace: Trace, path: str, fact: str, profile: Profile, settings:
         firsts.setdefault((message.call_id, message.from_tag, via.sent_by if via else None), traced)
     chosen = list(firsts.values())
     messages = _by_call(trace.messages)
-    return tuple(
-        _invite(
-            traced,
-            messages.get(traced.message.call_id, []),
-            f"#{number}" if len(chosen) > 1 else None,
-            path,
-            fact,
-            provider,
-        )
-        for number, traced in enumerate(chosen, 1)
-    )
+    found: list[Invite] = []
+    for number, traced in enumerate(chosen, 1):
+        label = f"#{number}" if len(chosen) > 1 else None
+        call = messages.get(traced.message.call_id, [])
+        found.append(_invite(traced, call, label, path, fact, provider, has_lines=has_lines))
+    return tuple(found)
 
 
 def _by_call(messages: Sequence[TracedMessage]) -> dict[str | None, list[TracedMessage]]:
@@ -273,6 +271,8 @@ def _invite(
     path: str,
     fact: str,
     provider: Provider,
+    *,
+    has_lines: bool,
 ) -> Invite:
     request = traced.message
     assert isinstance(request, SipRequest)
@@ -293,6 +293,7 @@ def _invite(
         answer=_answer(traced, call),
         label=label,
         path=path,
+        has_lines=has_lines,
         fact=fact,
     )
 
