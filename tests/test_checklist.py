@@ -114,6 +114,13 @@ def test_what_was_handed_in_counts_without_a_row(
     assert exit_code_of(rows, settings, interrupted=False, findings=found) == exit_code
 
 
+@pytest.mark.parametrize("id_", ["config.files", "message.framing"])
+def test_what_could_not_be_read_is_not_proven(id_: str) -> None:
+    rows, found = rows_of(healthy()), [finding(id_, Status.UNKNOWN)]
+    assert overall_of(rows, found) is Overall.NOT_PROVEN
+    assert exit_code_of(rows, ALL, interrupted=False, findings=found) == 3
+
+
 def test_a_row_of_several_findings_is_as_bad_as_the_worst() -> None:
     registers_not, wrong_port = finding("config.registration", Status.PASS), finding("config.peer", Status.FAIL)
     rows = {row.id: row for row in build_checklist([registers_not, wrong_port], PROFILE)}

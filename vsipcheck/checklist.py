@@ -152,6 +152,8 @@ _ON_A_ROW = frozenset(finding_id for row in _ROWS for finding_id in (*row.decide
 # The guide has no row for most of what a PBX, its configuration or its messages can break. Who hands them in wants to
 # know whether calls will work: there a failure counts without a row.
 _COUNT_BY_THEMSELVES = ("pbx.", "config.", "message.")
+# Whether what was handed in could be read at all.
+_READINGS = ("config.files", "message.framing")
 
 
 def build_checklist(
@@ -218,13 +220,18 @@ def _summarise(deciding: Sequence[Finding], status: Status) -> str:
     return f"{len(telling)} of {len(deciding)}: {'. '.join(told)}."
 
 
+def unread(findings: Iterable[Finding]) -> bool:
+    """Whether something that was handed in could not be read."""
+    return any(finding.id in _READINGS and finding.status is Status.UNKNOWN for finding in findings)
+
+
 def overall_of(rows: Sequence[ChecklistRow], findings: Sequence[Finding] = ()) -> Overall:
     """What the gating rows say together. A warning anywhere on the list is told, and so is one of a finding that stands
     on no row because the guide has none for it."""
     gating = {row.status for row in rows if row.gating}
     if Status.FAIL in gating or any(_counts(finding, Status.FAIL) for finding in findings):
         return Overall.NOT_READY
-    if not gating or gating & {Status.UNKNOWN, Status.OTHER}:
+    if unread(findings) or not gating or gating & {Status.UNKNOWN, Status.OTHER}:
         return Overall.NOT_PROVEN
     if any(row.status in (Status.WARN, Status.FAIL) for row in rows) or any(
         finding.status in (Status.WARN, Status.FAIL) and finding.id not in _ON_A_ROW for finding in findings

@@ -166,12 +166,16 @@ async def run(
 def _exit_code(
     rows: Sequence[ChecklistRow], findings: Sequence[Finding], settings: Settings, *, whole: bool, interrupted: bool
 ) -> int:
-    """A check without a row in the checklist decides nothing, whatever it found."""
-    from vsipcheck.checklist import exit_code_of
+    """A check without a row in the checklist decides nothing by it. Where each of its rows is skipped, none is lacking:
+    only a run of everything has to prove something."""
+    from vsipcheck.checklist import exit_code_of, unread
 
     if not (rows or whole or interrupted):
         return ExitCode.OK
-    return int(exit_code_of(rows, settings, interrupted=interrupted, findings=findings))
+    code = exit_code_of(rows, settings, interrupted=interrupted, findings=findings)
+    if code is ExitCode.NOT_PROVEN and not whole and not any(row.gating for row in rows):
+        return ExitCode.NOT_PROVEN if unread(findings) else ExitCode.OK
+    return int(code)
 
 
 def _with_requests(report: Report) -> Report:

@@ -41,6 +41,14 @@ def test_a_call_gets_its_time(vsipcheck: Call, runs: Runs) -> None:
     assert settings.deadline_s == 65
 
 
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is named has to be there."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("sip.conf", "rtp.conf", "calls.txt", "f"):
+        (tmp_path / name).touch()
+
+
 def test_all_joins_what_it_is_given(vsipcheck: Call, runs: Runs) -> None:
     typed = "all --pbx 192.0.2.7 --invite 100 --pbx-config sip.conf --pbx-config rtp.conf --pbx-config sip.conf"
     typed += " --trace calls.txt --exophone +911140000000"
@@ -109,6 +117,10 @@ def test_a_reports_public_address_is_taken(
         ("config sample freeswitch --public-ip x", "--public-ip: expected an IP address, found 'x'"),
         ("config sample freeswitch --public-ip 192.0.2.1 --report r", "--public-ip and --report exclude each other"),
         ("config lint f --report /nonexistent", "/nonexistent: No such file"),
+        ("config lint sip.conf nosuch.conf", "nosuch.conf: No such file or directory"),
+        ("config lint /", "/: Is a directory"),
+        ("message lint nosuch", "nosuch: No such file or directory"),
+        ("all --pbx-config nosuch", "nosuch: No such file or directory"),
         ("message lint f --exophone <1>", "--exophone: expected a number"),
     ],
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 
 import msgspec
 
@@ -85,9 +88,9 @@ def settings_for(request: Request, profile: Profile) -> Settings:
         caller=_number("--caller", request.caller) or "",
         rtp=request.rtp,
         ring_s=request.ring,
-        pbx_config=tuple(dict.fromkeys((*request.pbx_config, *request.config_files))),
+        pbx_config=_files(*request.pbx_config, *request.config_files),
         public_address=_public_address(request),
-        message=request.message_file or request.trace,
+        message=next(iter(_files(request.message_file or request.trace or "")), None),
         exophones=tuple(dict.fromkeys(_number("--exophone", number) or "" for number in request.exophone)),
         strict=request.strict,
         allow_unknown=request.allow_unknown,
@@ -191,6 +194,21 @@ def _number(option: str, text: str | None) -> str | None:
     if text is not None and not re.fullmatch(r"\+?[A-Za-z0-9_.*#~!-]{1,64}", text, re.ASCII):
         raise UsageError(f"{option}: expected a number as in +911234567890, found {text!r}")
     return text
+
+
+def _files(*paths: str) -> tuple[str, ...]:
+    """The files that were named, each once. What is not there is told before anything is sent."""
+    for path in paths:
+        if path in ("", "-"):
+            continue
+        try:
+            readable = os.access(path, os.R_OK)
+            directory = stat.S_ISDIR(os.stat(path).st_mode)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        if directory or not readable:
+            raise UsageError(f"{path}: {os.strerror(errno.EISDIR if directory else errno.EACCES)}")
+    return tuple(dict.fromkeys(path for path in paths if path))
 
 
 def _public_address(request: Request) -> str | None:
