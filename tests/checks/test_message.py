@@ -435,7 +435,7 @@ def without_marks(data: bytes) -> bytes:
     [
         (b"2025/11/24 16:00:00.0 182.76.143.61:5070 -> 203.0.113.9:5061\n", {}, "it came from 182.76.143.61"),
         (b"", {"expect_ip": "203.0.113.9"}, "its Request-URI names your public address"),
-        (b"", {}, "it goes from port 443 to 5061"),
+        (b"", {}, "its Via has port 443"),
     ],
 )
 def test_direction_of_an_invite_whose_marks_were_stripped(above: bytes, asked: dict[str, object], told_by: str) -> None:
@@ -463,6 +463,16 @@ def test_a_hop_between_sbc_and_pbx_is_not_the_trunks() -> None:
     assert "relayed" in one(found, "message.framing").summary
     for target in ("Via", "Request-URI"):
         assert one(found, "message.header", target).status is _P
+
+
+def test_a_hop_between_pbx_and_sbc_is_not_the_trunks() -> None:
+    inner = sample(OUT, ("SIP/2.0/TCP 203.0.113.9:5061", "SIP/2.0/UDP 10.0.0.5:5060"))
+    inside = b"2025/11/24 16:00:00.0 10.0.0.5:5060 -> 10.0.0.1:5060\n" + inner + b"\n"
+    outside = b"2025/11/24 16:00:00.1 203.0.113.9:5061 -> 198.51.100.70:5070\n" + sample(OUT)
+    found = lint(inside + outside)
+    assert one(found, "message.header", "#1 INVITE").reason == "direction_unknown"
+    assert "inside your own network" in one(found, "message.header", "#1 INVITE").summary
+    assert [(each.target, each.status) for each in found if each.id == "call.transport"] == [("#2", _P)]
 
 
 # --- whole traces ---

@@ -206,7 +206,10 @@ class Provider:
         routes = [found for header in traced.message.headers_named("Record-Route") if (found := uri_in(header.value))]
         route = next((each.host for each in routes if self.has(each.host)), None)
         sent_by = via.host if via else None
-        customer, trunk = self.signalling.customer_port, self.signalling.port
+        trunk, back = self.signalling.port, self.signalling.in_dialog_port
+        via_port = via.port if via else None
+        # The trunk's port counts where the provider can be: a PBX may listen on the same.
+        dialled = uri is not None and uri.port == trunk and unreachable(host) is None
         signs: tuple[tuple[bool, Direction, str], ...] = (
             (self.has(host), "to_provider", f"its Request-URI names {quoted(host)}"),
             (self.has(target), "to_provider", f"it was sent to {quoted(target)}"),
@@ -216,21 +219,15 @@ class Provider:
             (self.has(sent_by), "from_provider", f"its Via names {quoted(sent_by)}"),
             (host in self.own, "from_provider", f"its Request-URI names your public address {quoted(host)}"),
             (sent_by in self.own, "to_provider", f"its Via names your public address {quoted(sent_by)}"),
+            (back is not None and via_port == back, "from_provider", f"its Via has port {back}, as the provider's do"),
             (port == trunk, "to_provider", f"it was sent to port {trunk}, the trunk's"),
-            (uri is not None and uri.port == trunk, "to_provider", f"its Request-URI has port {trunk}, the trunk's"),
-            (
-                uri is not None
-                and uri.port == customer
-                and via is not None
-                and via.port == self.signalling.in_dialog_port,
-                "from_provider",
-                f"it goes from port {self.signalling.in_dialog_port} to {customer}, as the provider's do",
-            ),
+            (dialled, "to_provider", f"its Request-URI has port {trunk}, the trunk's"),
         )
-        return next(
-            ((direction, why) for holds, direction, why in signs if holds),
-            (None, "neither its Request-URI nor its header fields or addresses name the provider"),
-        )
+        nothing = "neither its Request-URI nor its header fields or addresses name the provider"
+        direction, why = next(((each, why) for holds, each, why in signs if holds), (None, nothing))
+        if direction == "to_provider" and unreachable(target):
+            return None, f"it was sent to {quoted(target)}, a hop inside your own network"
+        return direction, why
 
 
 def read_invites(
