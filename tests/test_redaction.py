@@ -310,7 +310,8 @@ def test_files_and_what_was_asked_of_a_pbx_are_hidden_too() -> None:
         status=Status.FAIL,
         reason="r",
         summary="sip.conf says 49.36.10.7, dialled 01140000000 at pbx.customer.lan:5061",
-        patch="--- sip.conf\n+++ sip.conf\n@@ -1,2 +1,2 @@\n [general]\n-externip = 49.36.10.7\n+externip = 49.36.10.1\n",
+        patch="--- sip.conf\n+++ sip.conf\n@@ -1,2 +1,2 @@\n [general]\n-externip = 49.36.10.7\n+externip = "
+        "49.36.10.1\n",
     )
     report = make_report(settings=asked, evidence=evidence, findings=(found,))
     shown = render(redact(report, public=True, key=KEY), "json", RenderOptions())
@@ -318,3 +319,13 @@ def test_files_and_what_was_asked_of_a_pbx_are_hidden_too() -> None:
         assert secret not in shown, secret
     for kept in ("sip.conf", "sip-custom.conf", "pstn.in2.exotel.com", ":5061", "SIP/1001"):
         assert kept in shown, kept
+
+
+def test_addresses_in_a_trace_are_hidden_but_for_the_providers() -> None:
+    text = "INVITE sip:a@45.79.11.22:5061 SIP/2.0\nVia: SIP/2.0/TCP 45.79.11.22:5061\n\nc=IN IP4 182.76.143.61\n"
+    file = Note(id="message.1", topic="file", text="call.txt", values={"path": "call.txt", "text": text})
+    evidence = {"message": CheckEvidence(version=1, offset_ms=0.0, duration_ms=1.0, error=None, facts=(file,))}
+    report = make_report(settings=Settings(checks=("message",)), evidence=evidence)
+    shown = render(redact(report, public=True, key=KEY), "json", RenderOptions())
+    assert "45.79.11" not in shown
+    assert "c=IN IP4 182.76.143.61" in shown

@@ -86,6 +86,7 @@ _DOTTED_NAME = re.compile(r"(?<![\w.@-])(?:[A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-
 # What looks like a name in a configuration, and is a file of the PBX's.
 _FILE_NAME = re.compile(r"\.(?:conf|cfg|xml|c|h|so|lua|wav|log|txt|sh|pem|crt|key)$", re.IGNORECASE)
 _LONG_NUMBER = re.compile(r"(?<![\w.:/])\+?(\d{8,15})(?![\w.:/])")
+_IPV4_IN_TEXT = re.compile(r"(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![\w.])")
 _RECEIVED = re.compile(r"received\s*=\s*\[?([0-9A-Fa-f:.]+)", re.IGNORECASE)
 _CONTENT_LENGTH = re.compile(r"^((?:Content-Length|l)[ \t]*:[ \t]*)(\d+)", re.IGNORECASE | re.MULTILINE)
 # Names of everybody: they tell nothing about anyone.
@@ -403,6 +404,8 @@ def redact(
 
 def _own_addresses(report: Report) -> Iterator[str | None]:
     """Every address that is, or may be, the customer's own."""
+    theirs = {media.address for media in report.profile.media.addresses}
+    theirs |= {address for pop in report.profile.signalling.pops for address in (pop.fqdn, *pop.addresses)}
     yield report.settings.expect_ip
     yield report.settings.source
     yield report.settings.public_address
@@ -425,6 +428,10 @@ def _own_addresses(report: Report) -> Iterator[str | None]:
                     yield from (
                         value for name, value in fact.items() if name.endswith("address") and "remote" not in name
                     )
+                case Note():
+                    # Whose the addresses in a file are, nobody says: all but the provider's may be the customer's.
+                    for text in _texts_of(fact):
+                        yield from (told for told in _IPV4_IN_TEXT.findall(text) if told not in theirs)
                 case Exchange():
                     yield fact.local_address
                     for message in fact.messages:
