@@ -92,7 +92,7 @@ _vsipcheck() {
                         words='cron systemd'
                         ;;
                     'explain')
-                        words='dns.authority dns.records dns.resolution dns.resolver media.egress media.return nat.behaviour nat.cgnat nat.lifetime nat.port_masking nat.public_address nat.static_address path.reach sip.alg sip.connect sip.in_dialog sip.options sip.redundancy sip.size'
+                        words='call.caller_id call.transport config.call_rate config.caller_id config.channel_driver config.codec_order config.context config.domain config.dtmf config.external_address config.files config.identification config.listener config.logging config.media_path config.nat config.peer config.registration config.rtp_range dns.authority dns.records dns.resolution dns.resolver media.egress media.return message.answer message.framing message.header message.sdp nat.behaviour nat.cgnat nat.lifetime nat.port_masking nat.public_address nat.static_address path.reach pbx.call pbx.codecs pbx.contact pbx.dialog pbx.dtmf pbx.media_address pbx.options pbx.rtp pbx.transport sip.alg sip.connect sip.in_dialog sip.options sip.redundancy sip.size'
                         ;;
                     'completion')
                         words='bash zsh fish'

@@ -121,17 +121,14 @@ def _judge_invites(
         answered = judge_answer(invite, profile, goes_on=last > invite.traced.line)
         found += [answered] if answered else []
     found += judge_outbound(chosen, profile, settings)
-    if len(invites) > len(chosen) or note.values.get("truncated"):
-        found.append(
-            _unread(
-                "left_out",
-                f"{note.values.get('path')} holds more than is judged in one run: of {len(invites)} calls the first "
-                f"{len(chosen)} were.",
-                (note.id,),
-                "Hand in the trace of single calls.",
-                target="trace",
-            )
-        )
+    path = note.values.get("path")
+    left_out = ""
+    if len(invites) > len(chosen):
+        left_out = f"{path} holds {len(invites)} calls, and the first {len(chosen)} were judged."
+    elif note.values.get("truncated"):
+        left_out = f"{path} holds more than is read in one run, and what was read was judged."
+    if left_out:
+        found.append(_unread("left_out", left_out, (note.id,), "Hand in the trace of single calls.", target="trace"))
     return found
 
 

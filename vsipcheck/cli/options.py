@@ -146,7 +146,11 @@ class Request:
     ] = None
     message_file: Annotated[
         str,
-        typer.Argument(metavar="FILE", show_default=False, help="One SIP message, or a trace as text; - is stdin."),
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="One SIP message, a trace as text, or a capture (pcap); - is stdin.",
+        ),
     ] = field(default="", metadata=REQUIRED)
     exophone: Annotated[
         list[str],

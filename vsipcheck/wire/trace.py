@@ -1,4 +1,4 @@
-"""SIP messages out of a text trace, as sngrep, tcpdump, tshark, Asterisk, FreeSWITCH, HOMER or a person saved it.
+"""SIP messages out of a text trace, as sngrep, tcpdump, tshark, Asterisk, FreeSWITCH, SIPp, HOMER or a person saved it.
 
 Text has lost octets: line ends, indentation, sometimes the empty line before the body. Messages are given back with
 lines ended by CRLF, as SIP has them, together with what is left to judge their framing by: how long the body is with
@@ -117,6 +117,8 @@ _FREESWITCH = re.compile(
     r"(?P<way>recv|send) (?P<size>[0-9]{1,7}) bytes (?:from|to) (?P<transport>[a-z]{2,4})"
     r"/\[(?P<host>[^\]\s]{1,60})\]:(?P<port>[0-9]{1,5})"
 )
+_SIPP = re.compile(r"(?P<transport>TCP|UDP|TLS) message (?P<way>sent|received) [(\[](?P<size>[0-9]{1,7})[)\]]? bytes")
+_SIPP_TIME = re.compile(r"-{20,60}[ \t]+[0-9]{4}-")
 _TCPDUMP = re.compile(
     r"(?:(?P<time>[0-9:.]{8,20}) .{0,40}?IP6? |\s+)(?P<source>\S{3,80}) > (?P<destination>\S{3,80}): "
     r"(?P<rest>Flags|\[|UDP|SIP)"
@@ -195,6 +197,9 @@ class _Markers:
             return _peer(told, f"[{match['host']}]:{match['port']}", match["way"] == "send")
         if "<---" in line or "Transmitting (" in line or "Retransmitting #" in line:
             return self._asterisk(line)
+        if match := _SIPP.match(line):
+            told = Told(format="sipp", transport=_lower(match["transport"]), size=int(match["size"]))
+            return replace(told, sent=match["way"] == "sent")
         if match := _FOLLOW.match(line):
             self.follows, self.transport = True, match["transport"]
             return Told(format="tshark")
@@ -251,7 +256,7 @@ class _Markers:
             return Told(format="tcpdump", at_s=self.time)
         if _RULE.match(line):
             return Told()
-        if _LOG_LINE.match(line):
+        if _LOG_LINE.match(line) or _SIPP_TIME.match(line):
             return Told(at_s=_seconds(line))
         return None
 
@@ -332,7 +337,7 @@ class _Reader:
         if told is None:
             return False
         # A rule under a heading, or a log line that only has a time, tells less than what was told just above it.
-        bare = told.source is None and told.destination is None
+        bare = told.source is None and told.destination is None and told.size is None
         if bare and self.told and at - self.told_at <= _NEAR and (self.told.source or self.told.destination):
             self.kept.add(at + 1)
             return True
