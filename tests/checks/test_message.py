@@ -230,6 +230,12 @@ def test_headers(
     assert bool(finding.remedy) == (status in (_W, _F))
 
 
+def test_credentials_are_none_of_the_trunks() -> None:
+    asked = ("Supported: replaces", 'Authorization: Digest username="a"\r\nSupported: replaces')
+    finding = one(lint(sample(OUT, asked)), "message.header", "Authorization")
+    assert (finding.status, finding.reason, finding.fault_domain) == (_W, "credentials_sent", PBX)
+
+
 def test_a_body_that_is_missing_or_unreadable() -> None:
     head = sample(OUT).partition(b"\r\n\r\n")[0]
     nothing = lint(head.replace(b"Content-Length: 255", b"Content-Length: 0") + b"\r\n\r\n")
@@ -329,6 +335,9 @@ def test_a_length_is_proven_false_where_the_trace_tells_the_size() -> None:
     wrong = sample(OUT, ("Content-Length: 255", "Content-Length: 251"))
     finding = one(lint(pjsip(wrong, len(wrong))), "message.framing")
     assert (finding.status, finding.reason, finding.fault_domain) == (_F, "length_wrong", PBX)
+    # With the size known, so are the line ends: 242 would be the length of a body whose lines end in LF.
+    lf = sample(OUT, ("Content-Length: 255", "Content-Length: 242"))
+    assert one(lint(pjsip(lf, len(lf))), "message.framing").reason == "length_wrong"
     # The same text, shorter than what was on the wire: nothing can be said.
     whole = sample(OUT)
     cut = whole.replace(b"a=maxptime:150\r\n", b"")
@@ -492,6 +501,13 @@ def test_a_hop_between_pbx_and_sbc_is_not_the_trunks() -> None:
 def test_traces(name: str, status: Status, reason: str, domain: FaultDomain | None) -> None:
     finding = one(lint((MESSAGES / "traces" / name).read_bytes()), "message.answer")
     assert (finding.status, finding.reason, finding.fault_domain) == (status, reason, domain)
+
+
+def test_ringing_before_a_refusal_does_not_show_that_a_caller_id_is_good() -> None:
+    data = sample(OUT) + answer(OUT, "183 Session Progress") + answer(OUT, "403 Forbidden")
+    assert one(lint(data), "call.caller_id").reason == "not_compared"
+    data = sample(OUT) + answer(OUT, "180 Ringing") + answer(OUT, "486 Busy Here")
+    assert one(lint(data), "call.caller_id").reason == "accepted"
 
 
 def test_both_readings_of_a_403_are_told() -> None:

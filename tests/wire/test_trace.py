@@ -158,6 +158,9 @@ def test_what_text_loses_does_not_count(text: bytes) -> None:
 def test_sizes_with_either_line_end() -> None:
     (traced,) = read_trace(INVITE).messages
     assert traced.body_sizes == (255, 253, 242, 241)
+    told = b"<--- Received SIP request (%d bytes) from TCP:198.51.100.70:5070 --->\n" % len(INVITE)
+    (traced,) = read_trace(told + INVITE).messages
+    assert traced.body_sizes == (255,)
 
 
 def test_a_body_that_is_no_sdp_reaches_as_far_as_content_length_says() -> None:

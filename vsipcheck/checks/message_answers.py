@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message_calls import Invite, quoted, unreachable, uri_in
+from vsipcheck.checks.message_calls import CALLEES_OWN, Invite, quoted, unreachable, uri_in
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
 from vsipcheck.wire.sip import SipResponse
 
 ID = "message.answer"
 # RFC 3261 §13.3.1.4: who answered and sees no ACK repeats the 200, and hangs up after 64*T1. Seconds, with slack.
 _GIVEN_UP_S = (28.0, 36.0)
-# The call was carried as far as it could: busy, no answer, declined, cancelled.
-_CALLEES_OWN = (480, 486, 487, 600, 603)
 _TROUBLES = "Troubleshooting"
 _PBX = (FaultDomain.PBX, Confidence.LIKELY)
 _PROVIDER = (FaultDomain.PROVIDER, Confidence.POSSIBLE)
@@ -29,7 +27,7 @@ def judge_answer(invite: Invite, profile: Profile, *, goes_on: bool) -> Finding 
     said = f"{response.status} {quoted(response.reason)}"
     if response.status < 300:
         return _judge_answered(invite, said, line)
-    if response.status in _CALLEES_OWN:
+    if response.status in CALLEES_OWN:
         return invite.find(
             ID, Status.PASS, "not_taken", f"{said}: the call was carried, and the callee did not take it.", line=line
         )

@@ -17,6 +17,8 @@ Direction = Literal["from_provider", "to_provider"]
 
 # Whole findings for each header field of each call: a trace of a busy hour is not judged call by call.
 MAX_INVITES = 10
+# The call was carried as far as it could: no answer, busy, cancelled, declined. RFC 3261 §21.
+CALLEES_OWN = (480, 486, 487, 600, 603)
 _SHOWN = 80
 _TABLES = {
     "from_provider": "Header Reference -- INVITE from Exotel",
@@ -58,6 +60,8 @@ class Answer:
     @property
     def accepted(self) -> bool:
         """Whether the far end took the call on: it rang, or was answered."""
+        if self.status is not None and self.status >= 300 and self.status not in CALLEES_OWN:
+            return False
         codes = [each.message.status for each in self.provisional if isinstance(each.message, SipResponse)]
         return any(code > 100 for code in codes) or (self.status or 999) < 300
 

@@ -51,7 +51,7 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             f"{invite.way} It breaks rules of SIP: {broken}.",
             remedy=_remedy(invite, "Look for what writes these lines: the PBX, its dial plan, or a device on the way."),
         )
-    ends = "" if length is None or len(sizes) == 1 else f" with {_line_ends(length, sizes)}"
+    ends = "" if length is None or whole or len(sizes) == 1 else f" with {_line_ends(length, sizes)}"
     said = "No Content-Length" if length is None else f"Content-Length {length} is the body's length{ends}"
     counted = ", and the message has the size that the trace tells" if whole else ""
     return invite.find(ID, Status.PASS, "length_true", f"{invite.way} {said}{counted}.", line=line)
@@ -61,7 +61,8 @@ def _judge_wrong_length(
     invite: Invite, length: int, sizes: tuple[int, ...], whole: bool | None, line: int | None
 ) -> Finding:
     crlf = max(sizes)
-    shown = "no body" if crlf == 0 else f"a body of {crlf} bytes ({min(sizes)} at least, where line ends were lost)"
+    least = f" ({min(sizes)} at least, where line ends were lost)" if len(sizes) > 1 else ""
+    shown = "no body" if crlf == 0 else f"a body of {crlf} bytes{least}"
     said = f"{invite.way} Content-Length says {length}, and the text shows {shown}."
     cut = whole is False or (
         length > crlf and invite.traced.told.format in _CUT and invite.traced.ended_by in ("marker", "end")

@@ -21,6 +21,7 @@ from vsipcheck.wire.sip import Grade, SipUri, split_list
 
 ID = "message.header"
 E164 = re.compile(r"\+[1-9][0-9]{5,14}")
+_CREDENTIALS = ("Authorization", "Proxy-Authorization")
 # Without them no call can be set up and ended. RFC 3261 §13, §15.
 _NEEDED_METHODS = ("INVITE", "ACK", "CANCEL", "BYE")
 # Deviations of the SIP reader that say of themselves which header field they are about.
@@ -58,7 +59,25 @@ def judge_headers(invite: Invite, profile: Profile, settings: Settings) -> list[
     if invite.direction is None:
         return [_undecided(invite)] if profile.headers else []
     rows = [row for row in profile.headers if row.direction == invite.direction]
-    return [_judge_row(invite, row, profile, settings) for row in rows]
+    found = [_judge_row(invite, row, profile, settings) for row in rows]
+    if rows and invite.direction == "to_provider" and profile.signalling.authentication == "ip_whitelist":
+        found += [_credentials(invite, name) for name in _CREDENTIALS if invite.request.header(name) is not None]
+    return found
+
+
+def _credentials(invite: Invite, name: str) -> Finding:
+    return invite.find(
+        ID,
+        Status.WARN,
+        "credentials_sent",
+        f"{name} carries credentials, and the trunk has none: it knows its customers by their address, and answers "
+        "403 to "
+        "credentials.",
+        what=name,
+        line=invite.line_of(name),
+        remedy="Remove secret, outbound_auth or password from the trunk in the PBX.",
+        guide="Troubleshooting",
+    )
 
 
 def _undecided(invite: Invite) -> Finding:

@@ -60,19 +60,26 @@ class TracedMessage:
     @property
     def body_sizes(self) -> tuple[int, ...]:
         """The sizes that the body can have had on the wire: lines ended by CRLF or by LF, the last of them with or
-        without. RFC 8866 §5 has CRLF, and takes LF."""
-        crlf = len(self.body)
-        lf = len(self.body.replace(b"\r\n", b"\n"))
-        return tuple(dict.fromkeys((crlf, crlf - 2, lf, lf - 1))) if self.body else (0,)
+        without; only those that fit, where the trace tells the message's size. RFC 8866 §5 has CRLF, and takes LF."""
+        sizes = self._all_body_sizes()
+        return tuple(size for size in sizes if self._fits(size)) or sizes
 
     @property
     def is_whole(self) -> bool | None:
         """Whether the text has as many octets as the trace says the message had, so that nothing was left out or
         edited; None where the trace does not say."""
-        if self.told.size is None:
-            return None
-        heads = {self.head_size, self.head_size - self.line_count}
-        return any(head + body == self.told.size for head in heads for body in self.body_sizes)
+        return None if self.told.size is None else any(map(self._fits, self._all_body_sizes()))
+
+    def _all_body_sizes(self) -> tuple[int, ...]:
+        crlf = len(self.body)
+        lf = len(self.body.replace(b"\r\n", b"\n"))
+        return tuple(dict.fromkeys((crlf, crlf - 2, lf, lf - 1))) if self.body else (0,)
+
+    def _fits(self, body: int) -> bool:
+        return self.told.size is not None and self.told.size - body in (
+            self.head_size,
+            self.head_size - self.line_count,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
