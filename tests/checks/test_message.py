@@ -367,6 +367,7 @@ def test_datagrams_need_no_content_length() -> None:
         ([("5070;transport=tcp", "5070;transport=udp")], _F, "uri_differs"),
         ([("5061;transport=tcp", "5061;transport=tls")], _F, "contact_differs"),
         ([("com:5070", "com:5061")], _F, "port_differs"),
+        ([("com:5070", "com")], _U, "port_unseen"),
     ],
 )
 def test_transport(changes: list[tuple[str, str]], status: Status, reason: str) -> None:

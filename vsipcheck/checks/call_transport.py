@@ -43,12 +43,21 @@ def judge_transport(invite: Invite, profile: Profile) -> Finding:
             remedy=remedy,
             guide=_SECTION,
         )
-    where = f"port {went_to}" if went_to is not None else "a port that the message does not name"
+    if went_to is None:
+        return invite.find(
+            ID,
+            Status.UNKNOWN,
+            "port_unseen",
+            f"Via says {via.transport.upper()}, and the port is not to be seen: the Request-URI names none.",
+            line=invite.line_of("Via"),
+            settle_by=f"Hand in a trace that shows where the INVITE was sent; it has to be port {port}.",
+            guide=_SECTION,
+        )
     return invite.find(
         ID,
         Status.PASS,
         "match",
-        f"Via says {via.transport.upper()}, as {where} demands; nothing else in the INVITE names another transport.",
+        f"Via says {via.transport.upper()}, as port {went_to} demands; nothing else in the INVITE names another transport.",
         line=invite.line_of("Via"),
         guide=_SECTION,
     )
