@@ -57,7 +57,8 @@ def judge_transport(invite: Invite, profile: Profile) -> Finding:
         ID,
         Status.PASS,
         "match",
-        f"Via says {via.transport.upper()}, as port {went_to} demands; nothing else in the INVITE names another transport.",
+        f"Via says {via.transport.upper()}, as port {went_to} demands; nothing else in the INVITE names another "
+        "transport.",
         line=invite.line_of("Via"),
         guide=_SECTION,
     )
