@@ -65,7 +65,7 @@ _vsipcheck() {
                     'config lint') words='--profile --account-sid --report --expect-ip --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --help -h' ;;
                     'config sample') words='--profile --account-sid --public-ip --report --help -h' ;;
                     'message') words='--help -h' ;;
-                    'message lint') words='--exophone --profile --account-sid --expect-ip --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --help -h' ;;
+                    'message lint') words='--exophone --profile --account-sid --report --expect-ip --strict --allow-unknown --format --json --output -o --quiet -q --verbose -v --redact --redact-public --help -h' ;;
                     'profile') words='--help -h' ;;
                     'profile list') words='--help -h' ;;
                     'profile show') words='--help -h' ;;

@@ -372,6 +372,7 @@ complete -c vsipcheck -n '__fish_seen_subcommand_from message; and not __fish_se
 complete -c vsipcheck -n '__fish_seen_subcommand_from message; and __fish_seen_subcommand_from lint' -l exophone -x -d 'A caller ID that the provider has authorised for you'
 complete -c vsipcheck -n '__fish_seen_subcommand_from message; and __fish_seen_subcommand_from lint' -l profile -r -F -a 'exotel-tcp-mumbai' -d 'The provider\'s values'
 complete -c vsipcheck -n '__fish_seen_subcommand_from message; and __fish_seen_subcommand_from lint' -l account-sid -x -d 'Your account\'s id, for the domain in From and To'
+complete -c vsipcheck -n '__fish_seen_subcommand_from message; and __fish_seen_subcommand_from lint' -l report -r -F -d 'A stored report of `vsipcheck all` or `nat`'
 complete -c vsipcheck -n '__fish_seen_subcommand_from message; and __fish_seen_subcommand_from lint' -l expect-ip -x -d 'The public address that was handed in for whitelisting'
 complete -c vsipcheck -n '__fish_seen_subcommand_from message; and __fish_seen_subcommand_from lint' -l strict -d 'Let warnings fail'
 complete -c vsipcheck -n '__fish_seen_subcommand_from message; and __fish_seen_subcommand_from lint' -l allow-unknown -d 'Exit 0 although something could not be determined'

@@ -104,7 +104,8 @@ def _judge_row(invite: Invite, row: HeaderRow, profile: Profile, settings: Setti
             ID,
             Status.PASS,
             "well_formed",
-            f"{name} ({duty}) is there and well-formed: {quoted(_value(invite, name))}.{_aside(invite, name)}",
+            f"{name} ({duty}) is there and well-formed: {quoted(_value(invite, name))}.{_aside(invite, name)} "
+            f"Its meaning: {row.means}",
             what=name,
             line=line,
         )
@@ -152,7 +153,9 @@ def _missing(invite: Invite, row: HeaderRow) -> Finding:
             if invite.direction == "to_provider"
             else SHOW_TO_SUPPORT,
         )
-    return invite.find(ID, Status.SKIP, "left_out", f"{name} is optional, and left out.", what=name)
+    return invite.find(
+        ID, Status.SKIP, "left_out", f"{name} is optional, and left out. Its meaning: {row.means}", what=name
+    )
 
 
 def _malformed(invite: Invite, row: HeaderRow) -> Fault | None:

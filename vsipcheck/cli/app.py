@@ -153,7 +153,9 @@ def config_sample(request: Request) -> int:
 
 
 @message_app.command(name="lint")
-@accepts("message_file", "exophone", "profile", "account_sid", "expect_ip", *VERDICT, *REPORTING, *REDACTION)
+@accepts(
+    "message_file", "exophone", "profile", "account_sid", "measured_by", "expect_ip", *VERDICT, *REPORTING, *REDACTION
+)
 def message_lint(request: Request) -> int:
     """Check an INVITE, or those of a whole trace, against the provider's tables of header fields. Sends nothing."""
     from vsipcheck.cli.run import run_checks
