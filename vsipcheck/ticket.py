@@ -19,6 +19,8 @@ from vsipcheck.wire.text import escape, unescape
 # A connection whose opening was not recorded began at least so long before its first byte.
 _OPENED_BEFORE_US = 1000
 _REFUSALS = (Failure.REFUSED, Failure.RESET)
+# Connections over which SIP is spoken: to the trunk, and to the customer's own PBX.
+_SIP_PURPOSES = ("sip", "pbx")
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +97,7 @@ def conversations(report: Report) -> Iterator[Conversation]:
         fact.id: fact
         for recorded in report.evidence.values()
         for fact in recorded.facts
-        if isinstance(fact, Connection) and fact.purpose == "sip" and fact.ttl is None
+        if isinstance(fact, Connection) and fact.purpose in _SIP_PURPOSES and fact.ttl is None
     }
     streams: dict[tuple[object, ...], list[Exchange]] = {}
     for exchange in _exchanges(report):
@@ -206,7 +208,10 @@ def _failed_connections(report: Report) -> Sequence[Connection]:
         fact
         for recorded in report.evidence.values()
         for fact in recorded.facts
-        if isinstance(fact, Connection) and fact.purpose == "sip" and fact.ttl is None and fact.failure is not None
+        if isinstance(fact, Connection)
+        and fact.purpose in _SIP_PURPOSES
+        and fact.ttl is None
+        and fact.failure is not None
     ]
 
 

@@ -65,8 +65,13 @@ class Blame(msgspec.Struct, frozen=True):
 def own_addresses(facts: Facts) -> tuple[str, ...]:
     """The addresses of this host that the trunk's path uses."""
     sources = {route.source_address for route in facts.of(Route) if route.source_address}
-    sources |= {c.local_address for c in facts.of(Connection) if c.local_address}
+    sources |= {c.local_address for c in facts.of(Connection) if c.local_address and not _is_to_pbx(c)}
     return tuple(sorted(sources))
+
+
+def _is_to_pbx(connection: Connection) -> bool:
+    """Whether a connection is to the customer's own PBX, which may be anywhere, by another interface too."""
+    return connection.purpose.startswith("pbx")
 
 
 def known_hops(facts: Facts, target: str) -> dict[int, str]:
@@ -135,23 +140,23 @@ def left_host(facts: Facts, target: str, port: int) -> bool | None:
     A SYN that this host's own firewall drops is sent again in vain, and each time the kernel counts a retransmission
     that failed; one that was lost outside is counted as sent.
     """
-    again = sum(
-        at_ms <= (attempt.waited_ms or 0.0)
-        for attempt in facts.of(Connection)
-        if attempt.address == target
-        and attempt.port == port
-        and attempt.ttl is None
-        and attempt.failure in (Failure.CONNECT_TIMEOUT, Failure.KERNEL_TIMEOUT)
-        for at_ms in SYN_AGAIN_MS
-    )
+    lost = [c for c in facts.of(Connection) if c.failure in (Failure.CONNECT_TIMEOUT, Failure.KERNEL_TIMEOUT)]
+    mine = [c for c in lost if (c.address, c.port, c.ttl) == (target, port, None) and not _is_to_pbx(c)]
+    again = _sent_again(mine)
     notes = [note.values for note in facts.of(Note) if note.topic == KERNEL_COUNTERS]
     repeated = sum(values.get("TCPSynRetrans", 0) for values in notes)
     failed = sum(values.get("TCPRetransFail", 0) for values in notes)
     if again < 2 or repeated < again:
         return None
-    if failed >= again:
+    # A PBX's SYNs that were lost meanwhile may be among those that failed.
+    if failed >= again + _sent_again(c for c in lost if _is_to_pbx(c)):
         return False
     return True if failed == 0 else None
+
+
+def _sent_again(attempts: Iterable[Connection]) -> int:
+    """How many SYNs were retransmissions, by how long each attempt waited."""
+    return sum(at_ms <= (attempt.waited_ms or 0.0) for attempt in attempts for at_ms in SYN_AGAIN_MS)
 
 
 class Nearest(msgspec.Struct, frozen=True):
