@@ -92,6 +92,7 @@ _CONTENT_LENGTH = re.compile(r"^((?:Content-Length|l)[ \t]*:[ \t]*)(\d+)", re.IG
 # Names of everybody: they tell nothing about anyone.
 _EVERYBODYS = ("arpa", "root-servers.net", "gtld-servers.net", "localhost", "invalid", "example")
 _MIN_NAME = 4  # a shorter literal would be found in ordinary words
+_MIN_NUMBER = 6  # a shorter one, as an extension's, in ports, codes and lengths: it is hidden within URIs alone
 _NATIONAL = 10  # digits that tell a subscriber; those before them are a country's or a trunk prefix
 
 # Codes, not text: what is told by them is nobody's secret, and readers look findings and facts up by them.
@@ -139,10 +140,8 @@ class Redactor:
         settings = report.settings
         if settings.account_sid:
             self._sids.add(settings.account_sid)
-        self._numbers |= {
-            _digits(number) for number in (settings.invite, settings.caller, *settings.exophones) if number
-        }
-        self._numbers.discard("")
+        asked = (_digits(number) for number in (settings.invite, settings.caller, *settings.exophones) if number)
+        self._numbers |= {number for number in asked if len(number) >= _MIN_NUMBER}
         names: set[str] = {_host_of(settings.pbx)} if settings.pbx else set()
         for recorded in report.evidence.values():
             for fact in recorded.facts:
@@ -420,6 +419,10 @@ def _own_addresses(report: Report) -> Iterator[str | None]:
                     yield fact.source_address
                 case Connection():
                     yield fact.local_address
+                    if fact.purpose.startswith("pbx"):
+                        yield fact.address
+                case Lookup() if fact.purpose.startswith("pbx"):
+                    yield from fact.addresses
                 case PastRun():
                     yield fact.public_address
                 case Hop() if fact.series == "udp_public":
@@ -432,6 +435,10 @@ def _own_addresses(report: Report) -> Iterator[str | None]:
                     # Whose the addresses in a file are, nobody says: all but the provider's may be the customer's.
                     for text in _texts_of(fact):
                         yield from (told for told in _IPV4_IN_TEXT.findall(text) if told not in theirs)
+                case Exchange() if fact.purpose.startswith("pbx"):
+                    yield from (fact.local_address, fact.remote_address)
+                    for message in fact.messages:
+                        yield from (told for told in _IPV4_IN_TEXT.findall(message.text) if told not in theirs)
                 case Exchange():
                     yield fact.local_address
                     for message in fact.messages:
