@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from checks.fake_pbx import BOTH, Line
 from checks.fakes import FakeNetwork, Handler, as_facts, serving
+from checks.pbx_facts import connection, options, says
 
 from vsipcheck.checks import alg, dns, media, nat, path, pbx_probe, sip
 from vsipcheck.checks import pbx as pbx_check
@@ -29,12 +30,15 @@ from vsipcheck.model import (
     Family,
     Lookup,
     Note,
+    Report,
     Settings,
     Status,
 )
 from vsipcheck.net import SystemLookup
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.profiles import load_profile
+from vsipcheck.runner import rejudge, run
+from vsipcheck.sim import SCENARIOS, open_simulation
 from vsipcheck.wire.sip import SipRequest, build_answer, parse_message
 from vsipcheck.wire.text import unescape
 
@@ -455,3 +459,35 @@ def test_the_trunk_s_judges_do_not_read_the_pbx() -> None:
         )
         assert evidence.facts
         assert judged(pbx=evidence) == plain
+
+
+def test_a_pbx_elsewhere_changes_no_trunk_finding_of_a_whole_run() -> None:
+    """Not even one that is reached by another interface, whose SYNs were lost, or that stands where the trunk does."""
+
+    async def measured_trunk() -> Report:
+        async with open_simulation(SCENARIOS["cgnat"], PROFILE) as network:
+            return await run(network, PROFILE, Settings(checks=("dns", "sip", "media", "nat", "path")))
+
+    report = asyncio.run(measured_trunk())
+    trunk = next(each for each in report.evidence["sip"].facts if isinstance(each, Connection))
+    lost: dict[str, Any] = {
+        "failure": Failure.CONNECT_TIMEOUT,
+        "waited_ms": 8000.0,
+        "local_address": "10.77.0.5",
+        "rtt_ms": None,
+    }
+    beside = CheckEvidence(
+        version=1,
+        offset_ms=0.0,
+        duration_ms=1.0,
+        error=None,
+        facts=(
+            connection(id="pbx.1", **lost),
+            connection(id="pbx.2", local_address="100.64.7.7"),
+            msgspec.structs.replace(options(says(403)), id="pbx.3"),
+            connection(id="pbx.4", address=trunk.address, name=trunk.name, port=trunk.port, **lost),
+        ),
+    )
+    with_pbx = msgspec.structs.replace(report, evidence={**report.evidence, "pbx": beside})
+    assert report.findings
+    assert rejudge(with_pbx).findings == rejudge(report).findings

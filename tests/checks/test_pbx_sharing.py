@@ -71,7 +71,7 @@ def test_nothing_of_the_pbx_is_left(format: str) -> None:
     lookup = Lookup(name="pbx.acme.in", record_type="A", purpose="pbx", server=None, addresses=(PUBLIC,))
     call = answered(sdp(PCMA, PCMU, address=MEDIA))
     flow = Note(topic="pbx_rtp", text="", values={"sources": [{"address": MEDIA, "port": 12000}]})
-    named = [msgspec.structs.replace(each, name="pbx.acme.in") for each in ALIVE if not isinstance(each, Note)]  # type: ignore[type-var]
+    named = [msgspec.structs.replace(each, name="pbx.acme.in") for each in ALIVE if not isinstance(each, Note)]
     report = report_of(lookup, *named, call, flow, address="pbx.acme.in")
     text = render(redact(report, public=True, key=b"k"), format, RenderOptions(verbose=True))
     for secret in (PUBLIC, MEDIA, NUMBER, NUMBER[-10:], "acme.in"):

@@ -155,7 +155,7 @@ def _judge_hop(
             "seen_from_inside",
             f"The {where}, has the right transport. Its address is as it should be inside the PBX's own network; which "
             "one it would name to the trunk cannot be seen from here.",
-            remedy=EXTERNAL,
+            domain=FaultDomain.UNDETERMINED,
             settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
         )
     if uri.host == there or pbx.seen_from_inside:

@@ -501,7 +501,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             "seen_from_inside",
             f"The PBX wants the audio at {where}. Inside its own network that is as it should be; which address it "
             "would name to the trunk cannot be seen from here.",
-            remedy=EXTERNAL,
+            domain=FaultDomain.UNDETERMINED,
             settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
         )
     if address == there:

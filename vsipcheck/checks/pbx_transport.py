@@ -119,7 +119,7 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
             pbx,
             Status.PASS,
             "sip_answered",
-            f"{pbx.where} speaks SIP over TCP: {said} came to OPTIONS.{rejected}",
+            f"{pbx.where} speaks SIP: {said} came to OPTIONS.{rejected}",
             facts=facts,
             guide_section=GUIDE_BEFORE,
             measures=measures,
@@ -130,7 +130,7 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
             pbx,
             Status.PASS,
             "call_answered",
-            f"{pbx.where} speaks SIP over TCP: {called.status} {quoted(called.reason, 40)} came to the INVITE, and "
+            f"{pbx.where} speaks SIP: {called.status} {quoted(called.reason, 40)} came to the INVITE, and "
             "nothing to OPTIONS.",
             facts=[*facts, *pbx.calls],
             guide_section=GUIDE_BEFORE,
@@ -141,7 +141,7 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
         pbx,
         Status.PASS,
         "keepalive_answered",
-        f"{pbx.where} answers a SIP keep-alive over TCP, and leaves OPTIONS unanswered.",
+        f"{pbx.where} answers a SIP keep-alive, and leaves OPTIONS unanswered.",
         facts=facts,
         confidence=Confidence.LIKELY,
         guide_section=GUIDE_BEFORE,
