@@ -394,6 +394,20 @@ def test_a_whole_call() -> None:
     }
 
 
+@pytest.mark.parametrize("handler", [taking_calls, silent, closing, speaking_tls])
+def test_nothing_but_the_pbx_and_where_it_wants_its_audio_gets_a_packet(handler: Handler) -> None:
+    async def run() -> None:
+        async with serving(handler) as port:
+            network = HostNetwork()
+            await measured(network, f"127.0.0.1:{port}", rtp=True, **CALLED)
+            sent = {(each.address, each.protocol, each.port) for each in network.traffic().by_destination}
+            own = {("127.0.0.1", "tcp", port), ("127.0.0.1", "udp", port)}
+            assert sent <= own | ({("127.0.0.1", "udp", 4000)} if handler is taking_calls else set())
+            assert ("127.0.0.1", "tcp", port) in sent
+
+    asyncio.run(run())
+
+
 def test_a_pbx_that_ignores_options_is_called_all_the_same() -> None:
     facts, settings = against(ignoring_options, **CALLED)
     assert told(facts, settings)["pbx.call"] == (PASS, "busy")
