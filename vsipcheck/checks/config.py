@@ -284,7 +284,7 @@ def _judge_unread(unread: Unread) -> Verdict:
     )
 
 
-_HARMLESS = frozenset({"missing_tryinclude", "byte_order_mark"})
+_HARMLESS = frozenset({"missing_tryinclude"})
 
 
 def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
@@ -355,7 +355,7 @@ def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
     if faults:
         where, fault, detail = faults[0]
         more = f" {len(faults) - 1} more." if len(faults) > 1 else ""
-        if fault in ("exec", "too_many_includes", "include_too_deep", "nested_too_deep", "too_long"):
+        if fault in ("exec", "too_many_includes", "include_too_deep", "nested_too_deep", "unknown_filter"):
             return Verdict(
                 Status.UNKNOWN,
                 "part_unread",
@@ -378,6 +378,16 @@ def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
             "Mend that line: the PBX does not read it as it is meant.",
             place=where,
         )
+    again = handed.asterisk.named("general")[1:] if handed.asterisk is not None else ()
+    if again and handed.dialect in (Dialect.CHAN_SIP, Dialect.RTP):
+        return Verdict(
+            Status.WARN,
+            "second_general",
+            f"{again[0].place} begins another [general]. Asterisk looks at the first alone: what stands here has "
+            "no effect.",
+            "Put its lines into the first [general].",
+            place=again[0].place,
+        )
     kinds = {
         Dialect.CHAN_SIP: "a configuration of chan_sip",
         Dialect.PJSIP: "a configuration of res_pjsip",
@@ -386,8 +396,39 @@ def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
     return Verdict(Status.PASS, "read", f"Read as {kinds.get(handed.dialect, f'{handed.dialect}.conf')}.", place=place)
 
 
+_FAULTS = {
+    "no_equals": "a line without an equals sign is ignored",
+    "no_name": "a value without a name is ignored",
+    "no_section": "a value stands before any section",
+    "unclosed_section": "the section's name lacks its closing bracket",
+    "unclosed_options": "the section's options lack their closing parenthesis",
+    "unknown_template": "it inherits from a section that does not stand before it",
+    "unknown_addition": "it adds to a section that does not stand before it",
+    "unknown_filter": "which section it adds to is chosen by a pattern that was not followed",
+    "invalid_escape": "a backslash stands alone",
+    "line_too_long": "the line is too long and is left out",
+    "unclosed_comment": "the comment is never closed, and nothing after it is read",
+    "stray_comment_end": "a comment is closed that was not open, and nothing after it is read",
+    "nested_too_deep": "comments stand in comments, too deep to follow",
+    "unknown_directive": "there is no such directive",
+    "no_argument": "the directive names nothing",
+    "include_too_deep": "files include each other, or too deep",
+    "too_many_includes": "more is included than is followed here",
+    "exec": "what a program prints becomes part of the configuration, and no program is run here",
+    "junk_after_section": "what follows the section's name is ignored",
+    "not_well_formed": "the XML ends in a fault, and nothing after it is read",
+    "doctype": "a document type is declared, and nothing after it is read here",
+    "unknown_command": "there is no such command",
+    "commented_command": "a command in a comment runs all the same",
+    "line_dropped": "what stands on the line of a command is left out",
+    "unknown_variable": "the variable is set in no file that was given",
+    "too_long": "the value is too long",
+    "byte_order_mark": "a byte order mark stands before the first line, which is then no section",
+}
+
+
 def _fault(fault: str, detail: str) -> str:
-    return fault.replace("_", " ") + (f" ({detail})" if detail else "")
+    return _FAULTS.get(fault, fault.replace("_", " ")) + (f" ({detail})" if detail else "")
 
 
 CHECK = Check(

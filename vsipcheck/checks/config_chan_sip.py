@@ -116,7 +116,8 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
     secret = [setting_of(variable, variable.name) for variable in section.all("secret", "md5secret")]
     remote = [setting_of(variable, variable.name) for variable in section.all("remotesecret", "auth")]
     insecure = peer.get("insecure", default="no")
-    asks = "invite" in split_list((insecure.value or "").lower()) or (insecure.value or "").lower() in ("very", "yes")
+    # "very" and "yes" were taken for both by Asterisk 1.4 and are unknown to what came after it.
+    asks = "invite" in split_list((insecure.value or "").lower())
     rport, comedia = _nat(peer)
     guests = _general(peer, "allowguest", "yes")
     registers = tuple(_registers(peer, profile))
@@ -239,6 +240,7 @@ def _codecs(peer: _Peer) -> Codecs:
         everything=listed.everything,
         default=default,
         lines=tuple(setting_of(variable, variable.name) for variable in own),
+        unknown=listed.unknown,
     )
 
 

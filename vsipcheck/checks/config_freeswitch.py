@@ -22,7 +22,7 @@ from vsipcheck.checks.config_trunk import (
     split_uri,
 )
 from vsipcheck.model import Profile
-from vsipcheck.wire.asterisk import split_list
+from vsipcheck.wire.asterisk import Place, split_list
 from vsipcheck.wire.freeswitch import AccessList, FreeSwitchConfig, Gateway, Param, SipProfile, is_true
 
 _PORT = 5060
@@ -30,22 +30,21 @@ _UNREAD = "the SIP profile of the gateway was not among the files"
 _INDENT = re.compile(r"[ \t]*")
 
 
-def _setting(param: Param | None, key: str, default: str | None = None) -> Setting:
+def param_setting(param: Param | None, key: str, default: str | None = None) -> Setting:
     if param is None:
         return Setting(key, default)
     return Setting(param.name, param.value, param.place, param.raw, own=True)
 
 
-def _home(end: object, config: FreeSwitchConfig, params: Sequence[Param]) -> Home | None:
+def home_before(place: Place, config: FreeSwitchConfig, params: Sequence[Param]) -> Home | None:
     """Before the line of the end tag, where that is a line of its own."""
-    place = getattr(end, "place", end)
-    raw = config.line(place)  # type: ignore[arg-type]
+    raw = config.line(place)
     if raw is None or not raw.lstrip().startswith("</"):
         return None
     like = params[-1].raw if params else raw
     indent = _INDENT.match(like)
     lead = indent[0] if indent else ""
-    return Home(place.path, place.line, xml=True, indent=lead if params else f"{lead}  ")  # type: ignore[attr-defined]
+    return Home(place.path, place.line, xml=True, indent=lead if params else f"{lead}  ")
 
 
 class _Profile:
@@ -53,10 +52,11 @@ class _Profile:
 
     def __init__(self, profile: SipProfile | None) -> None:
         self.profile = profile
+        self.params = () if profile is None else profile.params
 
     def get(self, *names: str, default: str | None = None) -> Setting:
         found = self.profile.last(*names) if self.profile is not None else None
-        return _setting(found, names[0], default if self.profile is not None else None)
+        return param_setting(found, names[0], default if self.profile is not None else None)
 
     def switch(self, name: str, *, default: bool, inverted: bool = False) -> Switch:
         setting = self.get(name, default="true" if default else "false")
@@ -102,7 +102,7 @@ def _trunk(
     unread = _UNREAD if sip_profile is None else None
 
     def own(*names: str, default: str | None = None) -> Setting:
-        return _setting(gateway.last(*names), names[0], default)
+        return param_setting(gateway.last(*names), names[0], default)
 
     register = own("register", default="true")
     password = own("password")
@@ -111,11 +111,11 @@ def _trunk(
     if user.value is None:
         username = own("username", default="FreeSWITCH")
         user = Setting("username", username.value, username.place, username.raw)
-    home = _home(gateway.end, config, gateway.params) or Home("-", gateway.place.line, xml=True)
+    home = home_before(gateway.end, config, gateway.params) or Home("-", gateway.place.line, xml=True)
     identity = own("sip-cid-type", "cid-type")
     variable = next((each for each in gateway.variables if each.name == "sip_cid_type"), None)
     if variable is not None:
-        identity = _setting(variable, "sip_cid_type")
+        identity = param_setting(variable, "sip_cid_type")
     elif not identity.written:
         identity = settings.get("caller-id-type", default="rpid")
     return Trunk(
@@ -144,7 +144,9 @@ def _trunk(
         context=settings.get("context", default="default"),
         in_from=in_from,
         contact_transport=_contact_transport(gateway),
-        profile_settings=tuple(_setting(param, param.name) for param in (sip_profile.params if sip_profile else ())),
+        profile_settings=tuple(
+            param_setting(param, param.name) for param in (sip_profile.params if sip_profile else ())
+        ),
         registration_stops_calls=True,
         settings_unread=unread,
     )
@@ -152,7 +154,7 @@ def _trunk(
 
 def _destinations(gateway: Gateway) -> tuple[Destination, ...]:
     setting = next(
-        (_setting(param, name) for name in ("outbound-proxy", "proxy", "realm") if (param := gateway.last(name))),
+        (param_setting(param, name) for name in ("outbound-proxy", "proxy", "realm") if (param := gateway.last(name))),
         Setting("gateway name", gateway.name, gateway.place),
     )
     host, port, transport = split_uri(setting.value or "")
@@ -160,13 +162,13 @@ def _destinations(gateway: Gateway) -> tuple[Destination, ...]:
     decided = setting
     if transport is None:
         transport = registered.value.lower() if registered is not None else "udp"
-        decided = _setting(registered, "register-transport", "udp")
+        decided = param_setting(registered, "register-transport", "udp")
     return (Destination(host, port if port is not None else _PORT, transport, setting, decided),)
 
 
 def _contact_transport(gateway: Gateway) -> Setting | None:
     """The Contact names register-transport, whatever the proxy's URI says."""
-    setting = _setting(gateway.last("register-transport"), "register-transport", "udp")
+    setting = param_setting(gateway.last("register-transport"), "register-transport", "udp")
     used = _destinations(gateway)[0].transport
     return setting if used is not None and (setting.value or "").lower() != used else None
 
@@ -175,7 +177,7 @@ def _listening(settings: _Profile, sip_profile: SipProfile | None, config: FreeS
     """A profile serves UDP and TCP unless it is told otherwise."""
     if sip_profile is None:
         return Listening(None, Setting("bind-params", None))
-    home = _home(sip_profile.end, config, sip_profile.params)
+    home = home_before(sip_profile.end, config, sip_profile.params)
     only_tls, bound = settings.get("tls-only", default="false"), settings.get("bind-params")
     if is_true(only_tls.value or ""):
         return Listening(False, only_tls, home=home)
@@ -194,7 +196,7 @@ def _identification(settings: _Profile, lists: dict[str, AccessList], unread: st
     if unread is not None:
         return Identification((), unreadable=unread)
     names = [
-        (name, _setting(param, "apply-inbound-acl"))
+        (name, param_setting(param, "apply-inbound-acl"))
         for param in (settings.profile.all("apply-inbound-acl") if settings.profile is not None else ())
         for name in split_list(param.value)
     ]
@@ -222,7 +224,7 @@ def _identification(settings: _Profile, lists: dict[str, AccessList], unread: st
 def _codecs(gateway: Gateway, settings: _Profile, unread: str | None) -> Codecs:
     for variable in gateway.variables:
         if variable.name in ("absolute_codec_string", "codec_string"):
-            setting = _setting(variable, variable.name)
+            setting = param_setting(variable, variable.name)
             return Codecs(_rtp_names(variable.value), setting, lines=(setting,))
     if unread is not None:
         return Codecs(None, Setting("outbound-codec-prefs", None), unreadable=unread)
@@ -271,7 +273,7 @@ def _external(
         signalling=told(keys[0]),
         media=told(keys[1]),
         local_networks=None,
-        home=_home(sip_profile.end, config, sip_profile.params),
+        home=home_before(sip_profile.end, config, sip_profile.params),
         keys=keys,
         bound=bound if bound and "$" not in bound and bound not in ("0.0.0.0", "::") else None,
     )

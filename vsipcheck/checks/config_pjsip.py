@@ -303,6 +303,7 @@ def _codecs(endpoint: _Object) -> Codecs:
         everything=listed.everything,
         default="no codec at all",
         lines=tuple(setting_of(variable, variable.name) for variable in own),
+        unknown=listed.unknown,
     )
 
 
@@ -379,4 +380,13 @@ def _external(named: Setting, endpoint: _Object, world: _World) -> External:
         keys=keys,
         bound=host if host not in ("", "0.0.0.0", "::") else None,
         local_key="local_net",
+        elsewhere=next(
+            (
+                setting_of(found, key)
+                for other in world.of("transport").values()
+                for key in keys
+                if other is not section and (found := other.last(key)) is not None
+            ),
+            None,
+        ),
     )

@@ -700,12 +700,13 @@ def judge_codec_order(trunk: Trunk, world: World) -> Verdict:
             edits=edits,
         )
     if not set(wanted) & set(names):
+        odd = f" ({', '.join(codecs.unknown)} names none)" if codecs.unknown else ""
         return Verdict(
             Status.FAIL,
             "no_g711",
             f"The codecs are {told}: neither {' nor '.join(wanted)} is among them, and the provider has no other."
             if names
-            else f"No codec is allowed, so that every call is refused. The provider has {' and '.join(wanted)}.",
+            else f"No codec is allowed{odd}, so that every call is refused. The provider has {' and '.join(wanted)}.",
             remedy,
             place=place,
             edits=edits,
@@ -797,7 +798,7 @@ def judge_dtmf(trunk: Trunk, world: World) -> Verdict:
 def _behind_nat(trunk: Trunk, world: World) -> bool | None:
     """Whether the PBX has another address inside than outside; None where nothing says."""
     told = [setting.value for setting in (trunk.external.signalling, trunk.external.media) if setting is not None]
-    if any(value and not is_placeholder(value) for value in told):
+    if trunk.external.elsewhere is not None or any(value and not is_placeholder(value) for value in told):
         return True
     if trunk.external.bound is not None and network_of(trunk.external.bound) is not None:
         return not is_public(trunk.external.bound)
@@ -995,10 +996,11 @@ def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits
             confidence=Confidence.LIKELY,
         )
     if not is_public(host):
+        other = f"; the public one is {world.public_address}" if world.public_address is not None else ""
         return Verdict(
             Status.FAIL,
             "not_public",
-            f"{setting} is no address that the provider can reach.",
+            f"{setting} is no address that the provider can reach{other}.",
             remedy,
             place=place,
             edits=edits,
@@ -1028,6 +1030,17 @@ def _judge_no_external(trunk: Trunk, world: World) -> Verdict:
     remedy = f"Set {keys} to {measured or 'your static public address'}."
     bound = external.bound if external.bound is not None and network_of(external.bound) is not None else None
     inside = [source for source in world.sources if not is_public(source)]
+    if external.elsewhere is not None:
+        return Verdict(
+            Status.FAIL,
+            "missing",
+            f"No {keys} is set on the transport of the trunk, and {external.elsewhere} on another one: the provider is "
+            "told a private address.",
+            remedy,
+            place=trunk.place,
+            edits=_external_edits(trunk, measured or _literal(external.elsewhere)),
+            confidence=Confidence.LIKELY,
+        )
     if (bound is not None and is_public(bound)) or (world.sources and not inside):
         own = bound if bound is not None and is_public(bound) else world.sources[0]
         return Verdict(

@@ -173,6 +173,7 @@ class Codecs:
     default: str = ""  # what holds without a list
     unreadable: str | None = None
     lines: tuple[Setting, ...] = ()  # that make the list
+    unknown: tuple[str, ...] = ()  # words of it that name no codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,7 @@ class External:
     bound: str | None = None  # the one address that it listens on
     unreadable: str | None = None
     local_key: str = ""
+    elsewhere: Setting | None = None  # another transport of the same PBX tells one
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 
 from vsipcheck.checks.config_chan_sip import setting_of
 from vsipcheck.checks.config_files import Configuration, Dialect, Handed
+from vsipcheck.checks.config_freeswitch import home_before, param_setting
 from vsipcheck.checks.config_patch import Edit
 from vsipcheck.checks.config_rules import Verdict, World
 from vsipcheck.checks.config_trunk import Home, Setting, Trunk, erase
 from vsipcheck.model import Confidence, Status
 from vsipcheck.wire.asterisk import AsteriskConfig, Place, Section, Variable, is_false, is_true
+from vsipcheck.wire.freeswitch import Configuration as SwitchXml
+from vsipcheck.wire.freeswitch import FreeSwitchConfig
 
 # res_rtp_asterisk's own, where rtp.conf says nothing; its sample file has 10000-20000.
 _ASTERISK_RTP = (5000, 31000)
 _FREESWITCH_RTP = (16384, 32768)
-_FREESWITCH_SESSIONS_A_SECOND = 30
-
-_ASTERISK = (Dialect.CHAN_SIP, Dialect.PJSIP)
-_PARAM = re.compile(r"<param\s+name\s*=\s*[\"']([\w-]+)[\"']\s+value\s*=\s*[\"']([^\"']*)[\"']", re.IGNORECASE)
 
 
 def _number(text: str | None) -> int | None:
@@ -32,16 +31,23 @@ def _number(text: str | None) -> int | None:
 def judge_rtp_range(configuration: Configuration, trunk: Trunk, world: World) -> tuple[str, Verdict]:
     """(target, verdict): the file that sets the range, or the trunk where none was given."""
     if trunk.dialect is Dialect.FREESWITCH:
-        found = _switch_params(configuration)
-        first, last = found.get("rtp-start-port"), found.get("rtp-end-port")
-        if first is None and last is None:
-            return trunk.target, _range_unread(trunk, "switch.conf.xml", _FREESWITCH_RTP)
-        target = (first or last or Setting("", None)).place
-        path = target.path if target is not None else trunk.place.path
-        return path, _judge_range(first, last, _FREESWITCH_RTP, None, path, world)
+        switch = _switch_of(configuration)
+        if switch is None:
+            return trunk.place.path, _range_unread(trunk, "switch.conf.xml", _FREESWITCH_RTP)
+        found, xml = switch
+        low, high = found.last("rtp-start-port"), found.last("rtp-end-port")
+        return found.place.path, _judge_range(
+            param_setting(low, "rtp-start-port") if low is not None else None,
+            param_setting(high, "rtp-end-port") if high is not None else None,
+            _FREESWITCH_RTP,
+            home_before(found.end, xml, found.params),
+            found.place.path,
+            world,
+            keys=("rtp-start-port", "rtp-end-port"),
+        )
     config = configuration.asterisk(Dialect.RTP)
     if config is None:
-        return trunk.target, _range_unread(trunk, "rtp.conf", _ASTERISK_RTP)
+        return trunk.place.path, _range_unread(trunk, "rtp.conf", _ASTERISK_RTP)
     path = configuration.of(Dialect.RTP)[0].path
     general = config.section("general")
     start = general.first("rtpstart") if general is not None else None
@@ -68,18 +74,22 @@ def _range_unread(trunk: Trunk, name: str, default: tuple[int, int]) -> Verdict:
 
 
 def _judge_range(
-    first: Setting | None, last: Setting | None, default: tuple[int, int], home: Home | None, path: str, world: World
+    first: Setting | None,
+    last: Setting | None,
+    default: tuple[int, int],
+    home: Home | None,
+    path: str,
+    world: World,
+    keys: tuple[str, str] = ("rtpstart", "rtpend"),
 ) -> Verdict:
     media = world.profile.media
     low = _number(first.value) if first is not None else default[0]
     high = _number(last.value) if last is not None else default[1]
     place = next((s.place for s in (first, last) if s is not None and s.place is not None), Place(path, 1))
     opened = f"{media.first_port}-{media.last_port}"
-    keys = (first.key if first is not None else "rtpstart", last.key if last is not None else "rtpend")
     edits: tuple[Edit, ...] = ()
-    if home is not None or (first is not None and last is not None):
-        where = home or Home(place.path, place.line, xml=True)
-        edits = where.write(
+    if home is not None:
+        edits = home.write(
             (keys[0], str(media.first_port)),
             (keys[1], str(min(media.first_port + 10000, media.last_port))),
             over=(first, last),
@@ -121,33 +131,12 @@ def _judge_range(
     )
 
 
-def _switch_params(configuration: Configuration) -> dict[str, Setting]:
-    """The params of switch.conf.xml, read from the lines of all XML files: they stand in no profile or gateway."""
-    found: dict[str, Setting] = {}
-    for path, text in configuration.texts.items():
-        if not any(line.lstrip().startswith("<") for line in text.lines[:50]):
-            continue
-        comment = False
-        for number, line in enumerate(text.lines, 1):
-            shown, comment = _without_comments(line, comment)
-            for name, value in _PARAM.findall(shown):
-                if name in ("rtp-start-port", "rtp-end-port", "sessions-per-second", "max-sessions"):
-                    found[name] = Setting(name, value, Place(path, number), line, own=True)
-    return found
-
-
-def _without_comments(line: str, within: bool) -> tuple[str, bool]:
-    """The line without its XML comments, and whether one goes on."""
-    kept = []
-    while line:
-        if within:
-            _, end, line = line.partition("-->")
-            within = not end
-        else:
-            text, begin, line = line.partition("<!--")
-            kept.append(text)
-            within = bool(begin)
-    return "".join(kept), within
+def _switch_of(configuration: Configuration) -> tuple[SwitchXml, FreeSwitchConfig] | None:
+    """FreeSWITCH's switch.conf.xml, wherever it was read."""
+    for one in configuration.of(Dialect.FREESWITCH):
+        if one.freeswitch is not None and (found := one.freeswitch.configuration("switch.conf")) is not None:
+            return found, one.freeswitch
+    return None
 
 
 # --- how many calls ---
@@ -157,9 +146,11 @@ def judge_call_rate(configuration: Configuration, trunk: Trunk, world: World) ->
     limit = world.profile.signalling.calls_per_minute
     note = f"the trunk takes {limit} calls a minute"
     if trunk.dialect is Dialect.FREESWITCH:
-        setting = _switch_params(configuration).get("sessions-per-second")
-        rate = _number(setting.value) if setting is not None else None
-        if setting is not None and rate is not None:
+        switch = _switch_of(configuration)
+        found_rate = switch[0].last("sessions-per-second") if switch is not None else None
+        setting = param_setting(found_rate, "sessions-per-second")
+        rate = _number(setting.value)
+        if rate is not None:
             if rate * 60 <= limit:
                 return Verdict(
                     Status.PASS,
@@ -231,7 +222,7 @@ def judge_context(configuration: Configuration, trunk: Trunk, world: World) -> V
         plan = configuration.asterisk(Dialect.EXTENSIONS)
         if plan is not None:
             return _judge_dialplan(plan, setting, place, configuration)
-    if not setting.written or (setting.value == "default" and trunk.dialect is Dialect.FREESWITCH):
+    if not setting.written or setting.value.lower() == "default":
         return Verdict(
             Status.WARN,
             "default_context",
@@ -534,34 +525,62 @@ def _unkept(setting: Setting, how: str) -> Verdict:
     )
 
 
-_XML_LOGS = re.compile(r"application\s*=\s*[\"'](?:log|info|system|curl|python|lua)[\"']|cdr|\bexport\b", re.IGNORECASE)
+# Applications of FreeSWITCH's dialplan that keep what they are given; info writes all of a call's variables.
+_XML_LOGS = frozenset({"log", "system", "bgsystem", "curl", "python", "python3", "lua", "event"})
+_XML_CALL_ID = re.compile(r"sip_call_id|\bsip_h_call-id", re.IGNORECASE)
 
 
 def _judge_xml_logging(configuration: Configuration, trunk: Trunk, prefix: str) -> Verdict:
-    seen = None
-    dialplan = False
-    for path, text in configuration.texts.items():
-        comment = False
-        for number, line in enumerate(text.lines, 1):
-            shown, comment = _without_comments(line, comment)
-            dialplan |= "<extension" in shown
-            if f"sip_h_{prefix}".lower() in shown.lower():
-                seen = seen or Place(path, number)
-                if _XML_LOGS.search(shown):
-                    return Verdict(
-                        Status.PASS,
-                        "logged",
-                        f"The dialplan logs {prefix} headers.",
-                        place=Place(path, number),
-                        confidence=Confidence.LIKELY,
-                    )
-    if seen is not None or dialplan:
+    actions = [
+        action
+        for one in configuration.of(Dialect.FREESWITCH)
+        if one.freeswitch is not None
+        for action in one.freeswitch.actions
+    ]
+    wanted = {f"sip_h_{prefix}{name}".lower(): prefix + name for name in _IDS}
+    logged: set[str] = set()
+    call_id = False
+    seen = place = None
+    for action in actions:
+        value = action.value.lower()
+        named = {header for key, header in wanted.items() if key in value}
+        seen = seen or (action.place if named else None)
+        if action.name.lower() == "info":
+            logged, call_id, place = set(wanted.values()), True, place or action.place
+        elif action.name.lower() in _XML_LOGS:
+            logged |= named
+            call_id |= bool(_XML_CALL_ID.search(value))
+            place = place or (action.place if named else None)
+    names = ", ".join(f"${{{key}}}" for key in (f"sip_h_{header}" for header in wanted.values()))
+    remedy = f"Log {names} and ${{sip_call_id}} where calls from the provider come in."
+    lacking = [header for header in wanted.values() if header not in logged] + ([] if call_id else ["Call-ID"])
+    if not lacking:
+        return Verdict(Status.PASS, "logged", f"The dialplan logs Call-ID and the {prefix} headers.", place=place)
+    if logged:
         return Verdict(
             Status.WARN,
-            "read_not_logged" if seen is not None else "not_logged",
+            "part_logged",
+            f"The dialplan logs some of the {prefix} headers, but not {', '.join(lacking)}.",
+            remedy,
+            place=place,
+            confidence=Confidence.LIKELY,
+        )
+    if seen is not None:
+        return Verdict(
+            Status.WARN,
+            "read_not_logged",
+            f"The dialplan reads {prefix} headers and writes none of them to a log.",
+            remedy,
+            place=seen,
+            confidence=Confidence.LIKELY,
+        )
+    if actions:
+        return Verdict(
+            Status.WARN,
+            "not_logged",
             f"The dialplan logs none of the {prefix} headers. Support asks for them when a call went wrong.",
-            f"Log {', '.join(f'${{sip_h_{prefix}{name}}}' for name in _IDS)} and ${{sip_call_id}}.",
-            place=seen or trunk.place,
+            remedy,
+            place=actions[0].place,
             confidence=Confidence.POSSIBLE,
         )
     return Verdict(
