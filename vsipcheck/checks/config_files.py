@@ -118,6 +118,9 @@ class _Reading:
 
     def read(self, path: str, **how: object) -> tuple[str, str] | None:
         """Read a file once and record that it was asked for: (the path that stands for it, its masked text)."""
+        if "\0" in path:
+            self.refuse(path, Failure.LOCAL_ERROR, "there can be no such name", **how)
+            return None
         real = path if path == STDIN else os.path.realpath(path)
         if (known := self.texts.get(real)) is not None:
             shown = self.shown[real]

@@ -438,13 +438,16 @@ def judge_identification(trunk: Trunk, world: World) -> Verdict:
         )
     names = {split_host(source.value or "")[0].lower() for source in known.sources}
     networks = [network for name in names if (network := network_of(name)) is not None]
+    # What is matched by address and is none of the media regions': it may be where the signalling names lead.
+    regions = {network_of(media.address) for media in world.profile.media.addresses}
+    others = [network for network in networks if network not in regions]
     lacking: list[str] = []
     unclear: list[str] = []
     for pop in world.profile.signalling.pops:
         addresses = world.pop_addresses.get(pop.fqdn, frozenset())
         if pop.fqdn.lower() in names or (addresses and all(contains(networks, address) for address in addresses)):
             continue
-        (unclear if networks and not addresses else lacking).append(pop.fqdn)
+        (unclear if others and not addresses else lacking).append(pop.fqdn)
     media = [
         each.address
         for each in world.profile.media.addresses

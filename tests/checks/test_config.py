@@ -1,0 +1,1049 @@
+"""What the lint says of a trunk: a row for every verdict, and every diff mends what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from checks.config_lint import PROFILE, PUBLIC, SID, apply, lint, only
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vsipcheck.checklist import build_checklist
+from vsipcheck.checks import config
+from vsipcheck.model import Connection, FaultDomain, Lookup, Status
+
+P, W, F, U, S = Status.PASS, Status.WARN, Status.FAIL, Status.UNKNOWN, Status.SKIP
+
+SIP = f"""\
+[general]
+context = nobody
+tcpenable = yes
+tcpbindaddr = 0.0.0.0:5061
+externaddr = {PUBLIC}
+localnet = 192.168.0.0/16
+
+[trunk]
+type = peer
+host = pstn.in2.exotel.com
+port = 5070
+transport = tcp
+context = incoming
+fromdomain = {SID}.pstn.exotel.com
+disallow = all
+allow = alaw
+allow = ulaw
+dtmfmode = rfc2833
+nat = force_rport,comedia
+insecure = port
+directmedia = no
+sendrpid = yes
+trustrpid = yes
+
+[trunk-b](trunk)
+host = pstn.in4.exotel.com
+
+[1001]
+type = friend
+host = dynamic
+secret = abc123
+context = phones
+"""
+PJSIP = f"""\
+[tcp]
+type = transport
+protocol = tcp
+bind = 0.0.0.0:5061
+external_signaling_address = {PUBLIC}
+external_media_address = {PUBLIC}
+local_net = 10.0.0.0/8
+
+[trunk]
+type = aor
+contact = sip:pstn.in2.exotel.com:5070\\;transport=tcp
+
+[trunk]
+type = endpoint
+transport = tcp
+context = incoming
+disallow = all
+allow = alaw,ulaw
+aors = trunk
+from_domain = {SID}.pstn.exotel.com
+rtp_symmetric = yes
+direct_media = no
+send_pai = yes
+trust_id_inbound = yes
+
+[trunk]
+type = identify
+endpoint = trunk
+match = pstn.in2.exotel.com,pstn.in4.exotel.com
+match = 182.76.143.61,122.15.8.184,14.194.10.247,61.246.82.75
+
+[1001]
+type = endpoint
+allow = opus
+context = phones
+"""
+XML = f"""\
+<profile name="external">
+  <gateways>
+    <gateway name="trunk">
+      <param name="proxy" value="pstn.in2.exotel.com:5070"/>
+      <param name="register" value="false"/>
+      <param name="register-transport" value="tcp"/>
+      <param name="from-domain" value="{SID}.pstn.exotel.com"/>
+      <param name="caller-id-in-from" value="true"/>
+    </gateway>
+  </gateways>
+  <settings>
+    <param name="context" value="incoming"/>
+    <param name="sip-port" value="5061"/>
+    <param name="inbound-codec-prefs" value="PCMA,PCMU"/>
+    <param name="outbound-codec-prefs" value="PCMA,PCMU"/>
+    <param name="ext-sip-ip" value="{PUBLIC}"/>
+    <param name="ext-rtp-ip" value="{PUBLIC}"/>
+    <param name="dtmf-type" value="rfc2833"/>
+    <param name="auth-calls" value="false"/>
+  </settings>
+</profile>
+"""
+TEXTS = {"sip.conf": SIP, "pjsip.conf": PJSIP, "external.xml": XML}
+
+# file, what is written otherwise, id, status, reason. The text to change is None where a line is put behind another.
+Row = tuple[str, tuple[tuple[str, str], ...], str, Status, str]
+
+
+def param(name: str, value: str) -> str:
+    return f'<param name="{name}" value="{value}"/>'
+
+
+ROWS: list[Row] = [
+    # where calls go
+    ("sip.conf", (), "config.peer", P, "as_the_guide"),
+    ("sip.conf", (("port = 5070\n", ""),), "config.peer", F, "wrong_port"),
+    (
+        "sip.conf",
+        (("host = pstn.in2.exotel.com\nport = 5070", "host = pstn.in2.exotel.com:5070"),),
+        "config.peer",
+        P,
+        "as_the_guide",
+    ),
+    ("sip.conf", (("transport = tcp\n", ""),), "config.peer", F, "not_tcp"),
+    ("sip.conf", (("transport = tcp\n", "transport = udp,tcp\n"),), "config.peer", F, "not_tcp"),
+    ("sip.conf", (("transport = tcp\n", "transport = tcp,udp\n"),), "config.peer", P, "as_the_guide"),
+    ("sip.conf", (("host = pstn.in2.exotel.com", "host = 182.76.143.61"),), "config.peer", F, "media_address"),
+    ("sip.conf", (("host = pstn.in2.exotel.com", "host = pstn.sgp1.exotel.com"),), "config.peer", W, "other_name"),
+    ("sip.conf", (("host = pstn.in2.exotel.com", "host = sbc.acme.example"),), "config.peer", F, "other_host"),
+    ("sip.conf", (("host = pstn.in2.exotel.com", "host = 9.9.9.9"),), "config.peer", W, "literal_address"),
+    ("sip.conf", (("host = pstn.in2.exotel.com", "host = dynamic"),), "config.peer", F, "dynamic_host"),
+    ("pjsip.conf", (), "config.peer", P, "as_the_guide"),
+    ("pjsip.conf", (("\\;transport=tcp", ";transport=tcp"),), "config.peer", F, "not_tcp"),
+    ("pjsip.conf", (("\\;transport=tcp", ""),), "config.peer", F, "not_tcp"),
+    ("pjsip.conf", (("\\;transport=tcp", "\\;transport=tls"),), "config.peer", F, "not_tcp"),
+    ("pjsip.conf", ((":5070", ""),), "config.peer", F, "wrong_port"),
+    ("pjsip.conf", (("aors = trunk\n", "aors = elsewhere\n"),), "config.peer", U, "not_read"),
+    ("pjsip.conf", (("aors = trunk\n", ""),), "config.peer", F, "dynamic_host"),
+    ("external.xml", (), "config.peer", P, "as_the_guide"),
+    ("external.xml", ((":5070", ""),), "config.peer", F, "wrong_port"),
+    ("external.xml", (("      " + param("register-transport", "tcp") + "\n", ""),), "config.peer", F, "not_tcp"),
+    (
+        "external.xml",
+        ((param("register-transport", "tcp"), ""), (":5070", ":5070;transport=tcp")),
+        "config.peer",
+        W,
+        "contact_transport",
+    ),
+    # where calls come in
+    ("sip.conf", (), "config.listener", P, "serves_tcp"),
+    ("sip.conf", (("tcpenable = yes\n", ""),), "config.listener", F, "tcp_disabled"),
+    (
+        "sip.conf",
+        (("tcpenable = yes", "tcpenable = no"), ("tcpbindaddr = 0.0.0.0:5061\n", "")),
+        "config.listener",
+        F,
+        "tcp_disabled",
+    ),
+    ("sip.conf", (("tcpbindaddr = 0.0.0.0:5061", "tcpbindaddr = 0.0.0.0"),), "config.listener", W, "other_port"),
+    ("sip.conf", (("tcpbindaddr = 0.0.0.0:5061", "bindport = 5061"),), "config.listener", P, "serves_tcp"),
+    ("sip.conf", (("tcpbindaddr = 0.0.0.0:5061", "externtcpport = 5061"),), "config.listener", P, "serves_tcp"),
+    ("pjsip.conf", (), "config.listener", P, "serves_tcp"),
+    ("pjsip.conf", (("protocol = tcp", "protocol = udp"),), "config.listener", F, "tcp_disabled"),
+    ("pjsip.conf", (("0.0.0.0:5061", "0.0.0.0"),), "config.listener", W, "other_port"),
+    ("pjsip.conf", (("type = transport", "type = unread"),), "config.listener", U, "not_read"),
+    ("external.xml", (), "config.listener", P, "serves_tcp"),
+    ("external.xml", ((param("sip-port", "5061"), param("sip-port", "5080")),), "config.listener", W, "other_port"),
+    (
+        "external.xml",
+        ((param("auth-calls", "false"), param("bind-params", "transport=udp")),),
+        "config.listener",
+        F,
+        "tcp_disabled",
+    ),
+    (
+        "external.xml",
+        ((param("auth-calls", "false"), param("tls-only", "true")),),
+        "config.listener",
+        F,
+        "tcp_disabled",
+    ),
+    ("external.xml", ((param("sip-port", "5061"), param("sip-port", "$${p}")),), "config.listener", U, "not_read"),
+    # registration and passwords
+    ("sip.conf", (), "config.registration", P, "static_peer"),
+    (
+        "sip.conf",
+        (("localnet", "register => me:abc123@pstn.in2.exotel.com/77\nlocalnet"),),
+        "config.registration",
+        F,
+        "registers",
+    ),
+    (
+        "sip.conf",
+        (("localnet", "register => me@pstn.in2.exotel.com\nlocalnet"),),
+        "config.registration",
+        F,
+        "registers",
+    ),
+    (
+        "sip.conf",
+        (("localnet", "register => me:abc123@other.example\nlocalnet"),),
+        "config.registration",
+        P,
+        "static_peer",
+    ),
+    ("sip.conf", (("insecure", "callbackextension = 77\ninsecure"),), "config.registration", F, "registers"),
+    ("sip.conf", (("insecure", "secret = abc123\ninsecure"),), "config.registration", F, "asks_for_password"),
+    (
+        "sip.conf",
+        (("insecure = port", "secret = abc123\ninsecure = port,invite"),),
+        "config.registration",
+        W,
+        "has_credentials",
+    ),
+    (
+        "sip.conf",
+        (("insecure = port", "secret = abc123\ninsecure = very"),),
+        "config.registration",
+        F,
+        "asks_for_password",
+    ),
+    ("sip.conf", (("insecure", "remotesecret = abc123\ninsecure"),), "config.registration", W, "has_credentials"),
+    ("pjsip.conf", (), "config.registration", P, "static_peer"),
+    (
+        "pjsip.conf",
+        (("[tcp]", "[r]\ntype = registration\nserver_uri = sip:pstn.in2.exotel.com:5070\n\n[tcp]"),),
+        "config.registration",
+        F,
+        "registers",
+    ),
+    (
+        "pjsip.conf",
+        (("[tcp]", "[r]\ntype = registration\nserver_uri = sip:other.example\n\n[tcp]"),),
+        "config.registration",
+        P,
+        "static_peer",
+    ),
+    ("pjsip.conf", (("send_pai", "auth = a\nsend_pai"),), "config.registration", F, "asks_for_password"),
+    ("pjsip.conf", (("send_pai", "outbound_auth = a\nsend_pai"),), "config.registration", W, "has_credentials"),
+    ("external.xml", (), "config.registration", P, "static_peer"),
+    ("external.xml", (("      " + param("register", "false") + "\n", ""),), "config.registration", F, "registers"),
+    ("external.xml", ((param("register", "false"), param("register", "true")),), "config.registration", F, "registers"),
+    (
+        "external.xml",
+        ((param("register", "false"), param("register", "false") + "\n      " + param("password", "abc123")),),
+        "config.registration",
+        W,
+        "has_credentials",
+    ),
+    # whose calls these are
+    ("sip.conf", (), "config.identification", P, "by_address"),
+    (
+        "sip.conf",
+        (("[trunk-b](trunk)\nhost = pstn.in4.exotel.com\n", ""),),
+        "config.identification",
+        W,
+        "part_of_the_pops",
+    ),
+    ("pjsip.conf", (), "config.identification", P, "by_address"),
+    ("pjsip.conf", ((",pstn.in4.exotel.com", ""),), "config.identification", W, "part_of_the_pops"),
+    (
+        "pjsip.conf",
+        (("match = 182.76.143.61,122.15.8.184,14.194.10.247,61.246.82.75\n", ""),),
+        "config.identification",
+        W,
+        "media_regions",
+    ),
+    ("pjsip.conf", (("61.246.82.75", "61.246.0.0/16"),), "config.identification", P, "by_address"),
+    ("pjsip.conf", ((",pstn.in4.exotel.com", ",9.9.9.0/24"),), "config.identification", U, "addresses_unknown"),
+    (
+        "pjsip.conf",
+        (("match = pstn.in2.exotel.com,pstn.in4.exotel.com\n", ""),),
+        "config.identification",
+        W,
+        "part_of_the_pops",
+    ),
+    ("pjsip.conf", (("type = identify", "type = unread"),), "config.identification", F, "not_identified"),
+    ("pjsip.conf", (("send_pai", "identify_by = username\nsend_pai"),), "config.identification", F, "never_matches"),
+    (
+        "pjsip.conf",
+        (("type = identify", "type = unread"), ("[1001]", "[anonymous]\ntype = endpoint\n[1001]")),
+        "config.identification",
+        P,
+        "anybody",
+    ),
+    ("external.xml", (), "config.identification", P, "anybody"),
+    (
+        "external.xml",
+        ((param("auth-calls", "false"), param("auth-calls", "true")),),
+        "config.identification",
+        F,
+        "never_matches",
+    ),
+    (
+        "external.xml",
+        ((param("auth-calls", "false"), param("apply-inbound-acl", "unseen")),),
+        "config.identification",
+        U,
+        "not_read",
+    ),
+    # the domain
+    ("sip.conf", (), "config.domain", P, "own_domain"),
+    ("sip.conf", ((f"fromdomain = {SID}.pstn.exotel.com\n", ""),), "config.domain", F, "no_domain"),
+    ("sip.conf", ((f"fromdomain = {SID}", "fromdomain = other9"),), "config.domain", F, "other_domain"),
+    ("sip.conf", ((f"fromdomain = {SID}", "fromdomain = <accountsid>"),), "config.domain", F, "placeholder"),
+    ("pjsip.conf", (), "config.domain", P, "own_domain"),
+    ("pjsip.conf", ((f"from_domain = {SID}.pstn.exotel.com\n", ""),), "config.domain", F, "no_domain"),
+    ("external.xml", (), "config.domain", P, "own_domain"),
+    ("external.xml", ((param("from-domain", f"{SID}.pstn.exotel.com"), ""),), "config.domain", F, "no_domain"),
+    ("external.xml", ((f"{SID}.pstn", "pstn"),), "config.domain", F, "other_domain"),
+    # the caller ID
+    ("sip.conf", (), "config.caller_id", P, "identity_exchanged"),
+    ("sip.conf", (("sendrpid = yes", "sendrpid = pai"),), "config.caller_id", P, "identity_exchanged"),
+    ("sip.conf", (("trustrpid = yes\n", ""),), "config.caller_id", W, "identity_not_exchanged"),
+    ("sip.conf", (("insecure", "fromuser = acme\ninsecure"),), "config.caller_id", F, "user_is_no_number"),
+    ("sip.conf", (("insecure", "fromuser = +918012345678\ninsecure"),), "config.caller_id", P, "identity_exchanged"),
+    ("pjsip.conf", (), "config.caller_id", P, "identity_exchanged"),
+    ("pjsip.conf", (("send_pai = yes", "send_rpid = yes"),), "config.caller_id", P, "identity_exchanged"),
+    ("pjsip.conf", (("send_pai = yes\n", ""),), "config.caller_id", W, "identity_not_exchanged"),
+    ("pjsip.conf", (("send_pai = yes\n", "from_user = acme\n"),), "config.caller_id", F, "user_is_no_number"),
+    ("external.xml", (), "config.caller_id", P, "caller_id_in_from"),
+    (
+        "external.xml",
+        (("      " + param("caller-id-in-from", "true") + "\n", ""),),
+        "config.caller_id",
+        F,
+        "user_is_no_number",
+    ),
+    (
+        "external.xml",
+        ((param("caller-id-in-from", "true"), param("from-user", "+918012345678")),),
+        "config.caller_id",
+        P,
+        "caller_id_in_from",
+    ),
+    # codecs
+    ("sip.conf", (), "config.codec_order", P, "as_the_guide"),
+    ("sip.conf", (("allow = alaw\nallow = ulaw", "allow = ulaw,alaw"),), "config.codec_order", W, "other_order"),
+    ("sip.conf", (("disallow = all\n", ""),), "config.codec_order", W, "other_order"),
+    ("sip.conf", (("disallow = all\nallow = alaw\nallow = ulaw\n", ""),), "config.codec_order", W, "no_list"),
+    ("sip.conf", (("allow = ulaw\n", ""),), "config.codec_order", W, "part_of_g711"),
+    ("sip.conf", (("allow = alaw\nallow = ulaw", "allow = g729"),), "config.codec_order", F, "no_g711"),
+    ("sip.conf", (("allow = alaw\nallow = ulaw", "allow = alaw&ulaw"),), "config.codec_order", F, "no_g711"),
+    ("sip.conf", (("allow = alaw\nallow = ulaw", "allow = all"),), "config.codec_order", W, "everything"),
+    ("sip.conf", (("allow = ulaw\n", "allow = ulaw\nallow = g729\n"),), "config.codec_order", P, "as_the_guide"),
+    (
+        "sip.conf",
+        (
+            ("disallow = all\nallow = alaw\nallow = ulaw\n", ""),
+            ("localnet", "disallow = all\nallow = alaw,ulaw\nlocalnet"),
+        ),
+        "config.codec_order",
+        P,
+        "as_the_guide",
+    ),
+    ("pjsip.conf", (), "config.codec_order", P, "as_the_guide"),
+    ("pjsip.conf", (("alaw,ulaw", "ulaw,alaw"),), "config.codec_order", W, "other_order"),
+    ("pjsip.conf", (("disallow = all\n", ""),), "config.codec_order", P, "as_the_guide"),  # nothing is allowed before
+    ("pjsip.conf", (("disallow = all\nallow = alaw,ulaw\n", ""),), "config.codec_order", F, "no_g711"),
+    ("pjsip.conf", (("alaw,ulaw", "!all,alaw,ulaw"),), "config.codec_order", P, "as_the_guide"),
+    ("external.xml", (), "config.codec_order", P, "as_the_guide"),
+    ("external.xml", (("PCMA,PCMU", "OPUS,PCMU,PCMA@8000h@20i"),), "config.codec_order", W, "other_order"),
+    ("external.xml", (("PCMA,PCMU", "G729"),), "config.codec_order", F, "no_g711"),
+    ("external.xml", (("PCMA,PCMU", "$${codecs}"),), "config.codec_order", U, "not_read"),
+    (
+        "external.xml",
+        (
+            ("    " + param("inbound-codec-prefs", "PCMA,PCMU") + "\n", ""),
+            ("    " + param("outbound-codec-prefs", "PCMA,PCMU") + "\n", ""),
+        ),
+        "config.codec_order",
+        W,
+        "no_list",
+    ),
+    # DTMF
+    ("sip.conf", (("dtmfmode = rfc2833\n", ""),), "config.dtmf", P, "telephone_event"),
+    ("sip.conf", (("dtmfmode = rfc2833", "dtmfmode = auto"),), "config.dtmf", P, "telephone_event"),
+    ("sip.conf", (("dtmfmode = rfc2833", "dtmfmode = info"),), "config.dtmf", F, "not_telephone_event"),
+    ("sip.conf", (("dtmfmode = rfc2833", "dtmfmode = inband"),), "config.dtmf", W, "inband"),
+    ("pjsip.conf", (), "config.dtmf", P, "telephone_event"),
+    ("pjsip.conf", (("send_pai", "dtmf_mode = info\nsend_pai"),), "config.dtmf", F, "not_telephone_event"),
+    ("external.xml", (), "config.dtmf", P, "telephone_event"),
+    (
+        "external.xml",
+        ((param("dtmf-type", "rfc2833"), param("dtmf-type", "info")),),
+        "config.dtmf",
+        F,
+        "not_telephone_event",
+    ),
+    # NAT
+    ("sip.conf", (), "config.nat", P, "symmetric"),
+    ("sip.conf", (("nat = force_rport,comedia", "nat = yes"),), "config.nat", P, "symmetric"),
+    ("sip.conf", (("nat = force_rport,comedia", "nat = force_rport"),), "config.nat", W, "no_symmetric_rtp"),
+    ("sip.conf", (("nat = force_rport,comedia\n", ""),), "config.nat", W, "not_forced"),
+    ("sip.conf", (("nat = force_rport,comedia", "nat = no"),), "config.nat", F, "nat_off"),
+    (
+        "sip.conf",
+        (("nat = force_rport,comedia", "nat = no"), (f"externaddr = {PUBLIC}\n", "")),
+        "config.nat",
+        W,
+        "not_forced",
+    ),
+    ("pjsip.conf", (), "config.nat", P, "symmetric"),
+    ("pjsip.conf", (("rtp_symmetric = yes\n", ""),), "config.nat", W, "no_symmetric_rtp"),
+    ("pjsip.conf", (("rtp_symmetric = yes", "force_rport = no\nrtp_symmetric = yes"),), "config.nat", W, "not_forced"),
+    ("pjsip.conf", (("rtp_symmetric = yes", "force_rport = no"),), "config.nat", F, "nat_off"),
+    ("external.xml", (), "config.nat", P, "symmetric"),
+    (
+        "external.xml",
+        ((param("auth-calls", "false"), param("disable-rtp-auto-adjust", "true")),),
+        "config.nat",
+        W,
+        "no_symmetric_rtp",
+    ),
+    # the address told outside
+    ("sip.conf", (), "config.external_address", P, "as_measured"),
+    ("sip.conf", ((f"externaddr = {PUBLIC}", f"externip = {PUBLIC}"),), "config.external_address", P, "as_measured"),
+    (
+        "sip.conf",
+        ((f"externaddr = {PUBLIC}", f"externaddr = {PUBLIC}:5061"),),
+        "config.external_address",
+        P,
+        "as_measured",
+    ),
+    ("sip.conf", ((f"externaddr = {PUBLIC}", "externaddr = 20.30.40.99"),), "config.external_address", F, "differs"),
+    ("sip.conf", ((f"externaddr = {PUBLIC}", "externip = 192.168.1.5"),), "config.external_address", F, "not_public"),
+    (
+        "sip.conf",
+        ((f"externaddr = {PUBLIC}", "externip = <your_public_ip>"),),
+        "config.external_address",
+        F,
+        "placeholder",
+    ),
+    (
+        "sip.conf",
+        ((f"externaddr = {PUBLIC}", "externhost = pbx.dyndns.example"),),
+        "config.external_address",
+        W,
+        "by_name",
+    ),
+    ("sip.conf", (("localnet = 192.168.0.0/16\n", ""),), "config.external_address", F, "no_local_networks"),
+    ("sip.conf", ((f"externaddr = {PUBLIC}\n", ""),), "config.external_address", W, "perhaps_missing"),
+    (
+        "sip.conf",
+        ((f"externaddr = {PUBLIC}\n", ""), ("0.0.0.0:5061", f"{PUBLIC}:5061")),
+        "config.external_address",
+        P,
+        "no_nat",
+    ),
+    (
+        "sip.conf",
+        ((f"externaddr = {PUBLIC}\n", ""), ("0.0.0.0:5061", "192.168.0.9:5061")),
+        "config.external_address",
+        F,
+        "missing",
+    ),
+    ("pjsip.conf", (), "config.external_address", P, "as_measured"),
+    ("pjsip.conf", ((f"external_media_address = {PUBLIC}\n", ""),), "config.external_address", F, "incomplete"),
+    ("pjsip.conf", ((f"external_signaling_address = {PUBLIC}\n", ""),), "config.external_address", F, "incomplete"),
+    ("pjsip.conf", (("local_net = 10.0.0.0/8\n", ""),), "config.external_address", F, "no_local_networks"),
+    (
+        "pjsip.conf",
+        (
+            (f"external_signaling_address = {PUBLIC}\nexternal_media_address = {PUBLIC}\n", ""),
+            ("[1001]", f"[udp]\ntype = transport\nprotocol = udp\nexternal_media_address = {PUBLIC}\n\n[1001]"),
+        ),
+        "config.external_address",
+        F,
+        "missing",
+    ),
+    ("pjsip.conf", (("type = transport", "type = unread"),), "config.external_address", U, "not_read"),
+    ("external.xml", (), "config.external_address", P, "as_measured"),
+    (
+        "external.xml",
+        ((f'ext-rtp-ip" value="{PUBLIC}', f'ext-rtp-ip" value="autonat:{PUBLIC}'),),
+        "config.external_address",
+        P,
+        "as_measured",
+    ),
+    (
+        "external.xml",
+        ((f'ext-rtp-ip" value="{PUBLIC}', 'ext-rtp-ip" value="auto-nat'),),
+        "config.external_address",
+        U,
+        "learned_at_start",
+    ),
+    (
+        "external.xml",
+        ((f'ext-rtp-ip" value="{PUBLIC}', 'ext-rtp-ip" value="stun:stun.example'),),
+        "config.external_address",
+        U,
+        "learned_at_start",
+    ),
+    (
+        "external.xml",
+        ((f'ext-rtp-ip" value="{PUBLIC}', 'ext-rtp-ip" value="$${external_rtp_ip}'),),
+        "config.external_address",
+        U,
+        "not_read",
+    ),
+    # the way of the audio
+    ("sip.conf", (), "config.media_path", P, "through_the_pbx"),
+    ("sip.conf", (("directmedia = no", "canreinvite = no"),), "config.media_path", P, "through_the_pbx"),
+    ("sip.conf", (("directmedia = no", "canreinvite = yes"),), "config.media_path", F, "redirected"),
+    ("sip.conf", (("directmedia = no\n", ""),), "config.media_path", F, "redirected"),
+    ("sip.conf", (("directmedia = no", "directmedia = nonat"),), "config.media_path", W, "may_be_redirected"),
+    (
+        "sip.conf",
+        (("directmedia = no\n", ""), (f"externaddr = {PUBLIC}\n", "")),
+        "config.media_path",
+        W,
+        "may_be_redirected",
+    ),
+    ("pjsip.conf", (), "config.media_path", P, "through_the_pbx"),
+    ("pjsip.conf", (("direct_media = no\n", ""),), "config.media_path", F, "redirected"),
+    ("external.xml", (), "config.media_path", P, "through_the_pbx"),
+    (
+        "external.xml",
+        ((param("auth-calls", "false"), param("inbound-bypass-media", "true")),),
+        "config.media_path",
+        F,
+        "redirected",
+    ),
+    # where calls land
+    ("sip.conf", (), "config.context", P, "own_context"),
+    ("sip.conf", (("context = incoming\n", ""), ("context = nobody\n", "")), "config.context", W, "default_context"),
+    ("sip.conf", (("type = peer", "type = user"),), "config.context", F, "no_peer"),
+    ("pjsip.conf", (("context = incoming\n", ""),), "config.context", W, "default_context"),
+    ("external.xml", (("    " + param("context", "incoming") + "\n", ""),), "config.context", W, "default_context"),
+    # what was not given
+    ("sip.conf", (), "config.rtp_range", U, "not_read"),
+    ("external.xml", (), "config.rtp_range", U, "not_read"),
+    ("sip.conf", (), "config.call_rate", U, "not_seen"),
+    ("sip.conf", (("insecure", "call-limit = 30\ninsecure"),), "config.call_rate", U, "concurrent_only"),
+    ("external.xml", (), "config.call_rate", U, "not_seen"),
+    ("sip.conf", (), "config.logging", U, "dialplan_not_given"),
+    ("external.xml", (), "config.logging", U, "dialplan_not_given"),
+    ("sip.conf", (("tcpenable", "sipdebug = yes\ntcpenable"),), "config.logging", P, "traced"),
+    ("pjsip.conf", (("[tcp]", "[global]\ntype = global\ndebug = yes\n\n[tcp]"),), "config.logging", P, "traced"),
+    ("external.xml", ((param("auth-calls", "false"), param("sip-trace", "yes")),), "config.logging", P, "traced"),
+    # which driver
+    ("sip.conf", (), "config.channel_driver", W, "removed_in_21"),
+    ("pjsip.conf", (), "config.channel_driver", P, "present"),
+    ("sip.conf", (), "config.files", P, "read"),
+]
+
+# What no line of the trunk mends: another party's word, another file, or a decision that is the customer's.
+NO_DIFF = {
+    ("config.channel_driver", "removed_in_21"),
+    ("config.registration", "asks_for_password"),
+    ("config.registration", "has_credentials"),
+    ("config.context", "default_context"),
+    ("config.external_address", "not_read"),
+}
+
+
+def changed(path: str, edits: tuple[tuple[str, str], ...]) -> str:
+    text = TEXTS[path]
+    for old, new in edits:
+        assert old in text, old
+        text = text.replace(old, new, 1) if old != "PCMA,PCMU" else text.replace(old, new)
+    return text
+
+
+def told(files: Mapping[str, str], finding_id: str, target: str, **settings: object) -> tuple[Status, str]:
+    found = only(lint(files, **{"account_sid": SID, "public_address": PUBLIC, **settings}), finding_id, target)
+    return found.status, found.reason
+
+
+@pytest.mark.parametrize(
+    ("path", "edits", "finding_id", "status", "reason"),
+    ROWS,
+    ids=[f"{r[0]}-{r[2]}-{r[4]}-{n}" for n, r in enumerate(ROWS)],
+)
+def test_verdicts(path: str, edits: tuple[tuple[str, str], ...], finding_id: str, status: Status, reason: str) -> None:
+    text = changed(path, edits)
+    of_file = ("config.files", "config.channel_driver", "config.rtp_range")
+    target = path if finding_id in of_file else f"{path} [trunk]"
+    findings = lint({path: text}, account_sid=SID, public_address=PUBLIC)
+    found = only(findings, finding_id, target)
+    assert (found.status, found.reason) == (status, reason), found.summary
+    assert (found.location or "").startswith(f"{path}:")
+    assert found.location is not None
+    line = int(found.location.rpartition(":")[2])
+    assert 1 <= line <= len(text.split("\n"))
+    assert found.fault_domain == (None if status is P else FaultDomain.PBX)
+    assert found.facts == ("config.1",)
+    if status in (W, F):
+        assert found.remedy
+    if status is U:
+        assert found.settle_by
+        assert not found.patch
+    assert all("abc123" not in (each.patch or "") + each.summary + (each.remedy or "") for each in findings)
+    if found.patch is not None:
+        mended = apply(found.patch, {path: text})
+        assert told(mended, finding_id, target)[0] is P, mended[path]
+    elif status in (W, F) and (finding_id, reason) not in NO_DIFF:
+        # Only a secret in the way, or a thing that is for the customer to decide.
+        assert "abc123" in text or reason in ("other_host", "never_matches", "no_peer", "dynamic_host"), found
+
+
+def test_nothing_in_order_has_a_diff() -> None:
+    for path, text in TEXTS.items():
+        for found in lint({path: text}, account_sid=SID, public_address=PUBLIC):
+            assert found.status in (P, U) or found.id == "config.channel_driver", found
+            assert found.patch is None
+
+
+def test_every_finding_is_of_a_known_id() -> None:
+    seen = {each.id for path, text in TEXTS.items() for each in lint({path: text})}
+    assert seen == set(config.CHECK.finding_ids)
+
+
+# --- what the tables above cannot show ---
+
+
+def test_a_phone_is_never_taken_for_the_trunk() -> None:
+    text = "[general]\ntcpenable = yes\n[1001]\ntype = friend\nhost = dynamic\nsecret = abc123\nnat = no\n"
+    findings = lint({"sip.conf": text})
+    peer = only(findings, "config.peer")
+    assert (peer.status, peer.reason, peer.target) == (F, "no_trunk", "sip.conf")
+    assert "[1001]" in peer.summary
+    rows = {"config.codec_order", "config.registration", "config.nat", "config.logging"}
+    assert {each.id: each.reason for each in findings if each.id in rows} == dict.fromkeys(rows, "no_trunk_to_judge")
+    assert all(each.status is U for each in findings if each.id in rows)
+    assert not [each for each in findings if "[1001]" in (each.target or "")]
+
+
+def test_without_a_file_for_a_trunk_the_rows_are_unknown() -> None:
+    findings = lint({"rtp.conf": "[general]\nrtpstart=10000\nrtpend=20000\n"})
+    assert {each.id: (each.status, each.reason) for each in findings if each.id != "config.files"} == dict.fromkeys(
+        ("config.peer", "config.codec_order", "config.registration", "config.nat", "config.logging"),
+        (U, "no_trunk_file"),
+    )
+
+
+def test_kamailio_is_recognised_and_left_alone() -> None:
+    found = only(lint({"kamailio.cfg": '#!KAMAILIO\nloadmodule "tm.so"\nrequest_route { exit; }\n'}), "config.files")
+    assert (found.status, found.reason, found.fault_domain) == (S, "kamailio", None)
+
+
+def test_a_gateway_without_its_profile_leaves_the_rest_unknown() -> None:
+    gateway = XML[XML.index("    <gateway") : XML.index("  </gateways>")]
+    findings = lint({"trunk.xml": f"<include>\n{gateway}</include>\n"}, account_sid=SID, public_address=PUBLIC)
+    reasons = {each.id: (each.status, each.reason) for each in findings}
+    assert reasons["config.peer"] == (P, "as_the_guide")
+    for finding_id in (
+        *("config.listener", "config.identification", "config.codec_order", "config.dtmf", "config.nat"),
+        *("config.external_address", "config.media_path", "config.context"),
+    ):
+        assert reasons[finding_id] == (U, "not_read"), finding_id
+
+
+def test_variables_of_another_file_are_known() -> None:
+    text = XML.replace('"PCMA,PCMU"', '"$${global_codec_prefs}"')
+    vars_xml = '<include>\n  <X-PRE-PROCESS cmd="set" data="global_codec_prefs=PCMU,PCMA"/>\n</include>\n'
+    assert told({"external.xml": text, "vars.xml": vars_xml}, "config.codec_order", "external.xml [trunk]") == (
+        W,
+        "other_order",
+    )
+
+
+ACL = """<configuration name="acl.conf"><network-lists>
+<list name="trunk" default="deny">
+{}
+</list></network-lists></configuration>
+"""
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "status", "reason"),
+    [
+        (
+            (
+                "11.1.1.1/32",
+                "11.2.2.0/24",
+                "182.76.143.61/32",
+                "122.15.8.184/32",
+                "14.194.10.247/32",
+                "61.246.82.75/32",
+            ),
+            P,
+            "by_address",
+        ),
+        (("11.1.1.1/32", "11.2.2.0/24"), W, "media_regions"),
+        (("11.1.1.1/32",), W, "part_of_the_pops"),
+    ],
+)
+def test_access_lists_are_held_against_what_the_names_resolve_to(
+    cidrs: tuple[str, ...], status: Status, reason: str
+) -> None:
+    text = XML.replace(param("auth-calls", "false"), param("apply-inbound-acl", "trunk"))
+    nodes = "\n".join(f'<node type="allow" cidr="{cidr}"/>' for cidr in cidrs)
+    facts = [
+        Lookup(name=name, record_type="A", purpose="trunk", server=None, addresses=(address,))
+        for name, address in (("pstn.in2.exotel.com", "11.1.1.1"), ("pstn.in4.exotel.com", "11.2.2.2"))
+    ]
+    findings = lint({"external.xml": text, "acl.conf.xml": ACL.format(nodes)}, facts=facts, public_address=PUBLIC)
+    found = only(findings, "config.identification")
+    assert (found.status, found.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("source", "measured", "status", "reason"),
+    [
+        ("192.168.1.5", PUBLIC, F, "missing"),
+        ("20.30.40.50", PUBLIC, P, "no_nat"),
+        ("192.168.1.5", None, U, "nat_unknown"),
+        (None, PUBLIC, W, "perhaps_missing"),
+        (None, None, U, "nat_unknown"),
+    ],
+)
+def test_no_external_address_is_judged_by_where_the_run_stood(
+    source: str | None, measured: str | None, status: Status, reason: str
+) -> None:
+    text = SIP.replace(f"externaddr = {PUBLIC}\n", "")
+    facts = []
+    if source is not None:
+        facts.append(
+            Connection(name=None, address="11.1.1.1", port=5070, purpose="sip", local_address=source, local_port=4000)
+        )
+    findings = lint({"sip.conf": text}, facts=facts, public_address=measured)
+    found = only(findings, "config.external_address", "sip.conf [trunk]")
+    assert (found.status, found.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "reason", "said"),
+    [
+        ({}, U, "not_compared", "was not seen"),
+        ({"expect_ip": PUBLIC}, P, "as_measured", "--expect-ip names"),
+        ({"expect_ip": "20.30.40.99"}, F, "differs", "20.30.40.99"),
+        ({"public_address": "20.30.40.98", "expect_ip": PUBLIC}, F, "differs", "20.30.40.98"),
+    ],
+)
+def test_what_an_external_address_is_compared_with(
+    settings: dict[str, object], status: Status, reason: str, said: str
+) -> None:
+    found = only(lint({"sip.conf": SIP}, **settings), "config.external_address", "sip.conf [trunk]")
+    assert (found.status, found.reason) == (status, reason)
+    assert said in found.summary
+    if status is F:
+        assert PUBLIC in found.summary
+
+
+def test_without_an_account_only_the_form_of_the_domain_is_told() -> None:
+    assert told({"sip.conf": SIP}, "config.domain", "sip.conf [trunk]", account_sid=None) == (P, "form_fits")
+    bare = SIP.replace(f"{SID}.pstn.exotel.com", "acme.example")
+    found = only(lint({"sip.conf": bare}), "config.domain", "sip.conf [trunk]")
+    assert (found.status, found.reason, found.patch) == (F, "other_domain", None)
+
+
+def test_a_fixed_number_is_compared_with_the_authorised_ones() -> None:
+    text = SIP.replace("insecure", "fromuser = 08012345678\ninsecure", 1)
+    for exophones, verdict in (
+        (("+918012345678",), (P, "identity_exchanged")),
+        (("+918000000000",), (F, "not_authorised")),
+    ):
+        assert told({"sip.conf": text}, "config.caller_id", "sip.conf [trunk]", exophones=exophones) == verdict
+
+
+RTP = "[general]\nrtpstart = {}\nrtpend = {}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "reason"),
+    [
+        (RTP.format(10000, 20000), P, "within"),
+        (RTP.format(10000, 40000), P, "within"),
+        (RTP.format(5000, 20000), W, "partly_outside"),
+        (RTP.format(30000, 50000), W, "partly_outside"),
+        (RTP.format(50000, 60000), F, "outside"),
+        (RTP.format(20000, 10000), F, "no_range"),
+        (RTP.format("x", 10000), F, "no_range"),
+        ("[general]\n", W, "partly_outside"),  # 5000-31000
+        ("[general]\nrtpstart = 10000\n", P, "within"),
+        ("[general]\nstrictrtp = yes\n[general]\nrtpstart = 10000\nrtpend = 20000\n", W, "partly_outside"),
+    ],
+)
+def test_rtp_ports_of_asterisk(text: str, status: Status, reason: str) -> None:
+    files = {"pjsip.conf": PJSIP, "rtp.conf": text}
+    found = only(lint(files), "config.rtp_range", "rtp.conf")
+    assert (found.status, found.reason) == (status, reason)
+    if status in (W, F):
+        assert found.patch is not None
+        assert told(apply(found.patch, files), "config.rtp_range", "rtp.conf") == (P, "within")
+
+
+SWITCH = """<configuration name="switch.conf">
+  <settings>
+    {}
+  </settings>
+</configuration>
+"""
+
+
+@pytest.mark.parametrize(
+    ("params", "finding_id", "status", "reason"),
+    [
+        ("", "config.rtp_range", P, "within"),  # 16384-32768
+        (param("rtp-start-port", "10000") + param("rtp-end-port", "40000"), "config.rtp_range", P, "within"),
+        (param("rtp-start-port", "2000") + "\n    " + param("rtp-end-port", "9000"), "config.rtp_range", F, "outside"),
+        (param("sessions-per-second", "3"), "config.call_rate", P, "limited"),
+        (param("sessions-per-second", "30"), "config.call_rate", U, "not_limited_here"),
+        ("<!-- " + param("sessions-per-second", "3") + " -->", "config.call_rate", U, "not_seen"),
+    ],
+)
+def test_limits_of_freeswitch(params: str, finding_id: str, status: Status, reason: str) -> None:
+    files = {"external.xml": XML, "switch.conf.xml": SWITCH.format(params)}
+    found = only(lint(files), finding_id)
+    assert (found.status, found.reason) == (status, reason)
+    if found.patch is not None:
+        assert only(lint(apply(found.patch, files)), finding_id).status is P
+
+
+PLAN = "[incoming]\nexten => {},1,{}\n"
+WHOLE = """\
+[incoming]
+exten => _+X.,1,Log(NOTICE,${CHANNEL(pjsip,call-id)} ${PJSIP_HEADER(read,X-Exotel-CallSid)})
+ same => n,Set(LEG=${PJSIP_HEADER(read,X-Exotel-LegSid)})
+ same => n,Set(CDR(trunk)=${PJSIP_HEADER(read,X-Exotel-TrunkSid)})
+ same => n,Log(NOTICE,leg ${LEG})
+ same => n,Dial(PJSIP/1001)
+"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "status", "reason"),
+    [
+        (WHOLE, P, "takes_calls"),
+        (PLAN.format("_X.", "Answer()"), F, "takes_no_plus"),
+        (PLAN.format("s", "Answer()"), F, "takes_no_plus"),
+        (PLAN.format("_.", "Answer()"), P, "takes_calls"),
+        (PLAN.format("+918012345678", "Answer()"), P, "takes_calls"),
+        (PLAN.format("_[+0-9].", "Answer()"), P, "takes_calls"),
+        (PLAN.format("${EXOPHONE}", "Answer()"), P, "takes_calls"),
+        ("[incoming]\ninclude => more\n[more]\nexten => _+91X.,1,Answer()\n", P, "takes_calls"),
+        ("[incoming]\ninclude => elsewhere\n", U, "dialplan_elsewhere"),
+        ("[incoming]\nswitch => Realtime/@\n", U, "dialplan_elsewhere"),
+        ("[other]\nexten => _+X.,1,Answer()\n", F, "no_such_context"),
+    ],
+)
+def test_where_calls_land(plan: str, status: Status, reason: str) -> None:
+    found = only(lint({"pjsip.conf": PJSIP, "extensions.conf": plan}), "config.context")
+    assert (found.status, found.reason) == (status, reason), found.summary
+
+
+NOOP = """\
+[incoming]
+exten => _+X.,1,NoOp(${CHANNEL(pjsip,call-id)} ${PJSIP_HEADERS(X-Exotel-)} ${PJSIP_HEADER(read,X-Exotel-CallSid)})
+ same => n,NoOp(${PJSIP_HEADER(read,X-Exotel-LegSid)} ${PJSIP_HEADER(read,X-Exotel-TrunkSid)})
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "reason"),
+    [
+        ({"extensions.conf": WHOLE}, P, "logged"),
+        ({"extensions.conf": WHOLE.replace("leg ${LEG}", "ringing")}, W, "part_logged"),
+        ({"extensions.conf": WHOLE.replace("${CHANNEL(pjsip,call-id)} ", "")}, W, "part_logged"),
+        ({"extensions.conf": PLAN.format("_+X.", "Answer()")}, W, "not_logged"),
+        (
+            {"extensions.conf": PLAN.format("_+X.", "Set(A=${PJSIP_HEADER(read,X-Exotel-CallSid)})")},
+            W,
+            "read_not_logged",
+        ),
+        ({"extensions.conf": NOOP}, P, "logged"),
+        ({"extensions.conf": NOOP, "logger.conf": "[logfiles]\nmessages = notice,error\n"}, W, "not_kept"),
+        ({"extensions.conf": NOOP, "logger.conf": "[logfiles]\nfull = notice,verbose\n"}, P, "logged"),
+        ({"res_hep.conf": "[general]\nenabled = yes\ncapture_address = 10.0.0.9:9060\n"}, P, "traced"),
+        ({"res_hep.conf": "[general]\nenabled = no\ncapture_address = 10.0.0.9:9060\n"}, U, "dialplan_not_given"),
+    ],
+)
+def test_what_is_logged(files: dict[str, str], status: Status, reason: str) -> None:
+    found = only(lint({"pjsip.conf": PJSIP, **files}), "config.logging")
+    assert (found.status, found.reason) == (status, reason), found.summary
+
+
+DIALPLAN = """<section name="dialplan"><context name="incoming"><extension name="in"><condition>
+{}
+</condition></extension></context></section>
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "reason"),
+    [
+        (
+            'log" data="${sip_call_id} ${sip_h_X-Exotel-CallSid} ${sip_h_X-Exotel-LegSid} ${sip_h_X-Exotel-TrunkSid}"',
+            P,
+            "logged",
+        ),
+        ('log" data="${sip_h_X-Exotel-CallSid}"', W, "part_logged"),
+        ('set" data="a=${sip_h_X-Exotel-CallSid}"', W, "read_not_logged"),
+        ('info" data=""', P, "logged"),
+        ('bridge" data="user/1001"', W, "not_logged"),
+    ],
+)
+def test_what_freeswitch_logs(data: str, status: Status, reason: str) -> None:
+    plan = DIALPLAN.format(f'<action application="{data}/>')
+    found = only(lint({"external.xml": XML, "public.xml": plan}), "config.logging")
+    assert (found.status, found.reason) == (status, reason), found.summary
+
+
+@pytest.mark.parametrize(
+    ("path", "modules", "status", "reason"),
+    [
+        ("sip.conf", "[modules]\nautoload = yes\nnoload = chan_sip.so\n", F, "not_loaded"),
+        ("sip.conf", "[modules]\nautoload = yes\nnoload => chan_sip\n", F, "not_loaded"),
+        ("sip.conf", "[modules]\nautoload = no\nload = chan_sip.so\n", W, "removed_in_21"),
+        ("sip.conf", "[modules]\nautoload = no\nload = chan_pjsip.so\n", F, "not_loaded"),
+        ("pjsip.conf", "[modules]\nautoload = yes\nnoload = chan_sip.so\n", P, "present"),
+        ("pjsip.conf", "[modules]\nautoload = yes\nnoload = chan_pjsip.so\n", F, "not_loaded"),
+    ],
+)
+def test_which_driver_runs(path: str, modules: str, status: Status, reason: str) -> None:
+    files = {path: TEXTS[path], "modules.conf": modules}
+    found = only(lint(files), "config.channel_driver")
+    assert (found.status, found.reason) == (status, reason)
+    if found.patch is not None:
+        assert only(lint(apply(found.patch, files)), "config.channel_driver").status is P
+
+
+def test_a_registration_and_its_secret_leave_by_hand() -> None:
+    """The line with the password is in no diff; the remedy names it."""
+    text = SIP.replace("localnet", "register => me:abc123@pstn.in2.exotel.com\nlocalnet")
+    found = only(lint({"sip.conf": text}), "config.registration", "sip.conf [trunk]")
+    assert found.patch is None
+    assert "sip.conf:6" in (found.remedy or "")
+
+
+def test_a_mended_file_stays_mended() -> None:
+    """One diff after the other, as somebody would who works down the list."""
+    for path, broken in (
+        (
+            "sip.conf",
+            "[general]\n[trunk]\ntype=peer\nhost=pstn.in2.exotel.com ; Mumbai\nsecret=abc123\n"
+            "allow=gsm\nfromuser=acme\n",
+        ),
+        (
+            "pjsip.conf",
+            "[trunk]\ntype=endpoint\naors=a\nallow=ulaw\n[a]\ntype=aor\ncontact=sip:pstn.in4.exotel.com\n"
+            "[t]\ntype=transport\nprotocol=udp\nbind=0.0.0.0\n",
+        ),
+        ("external.xml", XML.replace("register", "x-register").replace("PCMA,PCMU", "G729")),
+    ):
+        files = {path: broken}
+        for _ in range(30):
+            patch = next(
+                (each.patch for each in lint(files, account_sid=SID, public_address=PUBLIC) if each.patch), None
+            )
+            if patch is None:
+                break
+            files = apply(patch, files)
+        left = {each.id for each in lint(files, account_sid=SID, public_address=PUBLIC) if each.status in (W, F)}
+        assert left <= {"config.channel_driver", "config.registration", "config.context"}, (path, left, files[path])
+
+
+def test_trunks_of_two_drivers_are_judged_apart() -> None:
+    targets = {each.target for each in lint({"sip.conf": SIP, "pjsip.conf": PJSIP}) if each.id == "config.peer"}
+    assert targets == {"sip.conf [trunk]", "sip.conf [trunk-b]", "pjsip.conf [trunk]"}
+
+
+def test_a_run_without_the_check_says_nothing() -> None:
+    from checks.config_lint import PROFILE, settings_of
+
+    from vsipcheck.checks.base import Facts
+
+    assert config.judge(Facts({}), PROFILE, settings_of()) == []
+
+
+fragments = st.sampled_from(
+    [
+        *("[general]\n", "[trunk]\n", "[trunk](!)\n", "[a](trunk)\n", "type=endpoint\n", "type=peer\n", "type=aor\n"),
+        *(
+            "host=pstn.in2.exotel.com\n",
+            "contact=sip:pstn.in4.exotel.com\n",
+            "aors=trunk\n",
+            "allow=all\n",
+            "allow+=x\n",
+        ),
+        *(
+            "match=pstn.in2.exotel.com/99\n",
+            "endpoint=trunk\n",
+            "type=identify\n",
+            "type=wizard\n",
+            "nat=,\n",
+            "port=x\n",
+        ),
+        *("remote_hosts=pstn.in2.exotel.com:5070\n", "externip=::1\n", "localnet=\n", ";--\n", "--;\n", "#include x\n"),
+        *("bind=[::]:99999\n", "protocol=tcp\n", "type=transport\n", "rtpstart=1\n", "exten=>_+X.,1,Log(a)\n", "=\n"),
+        *(
+            "<profile name='p'>",
+            "<gateway name='g'>",
+            "<param name='proxy' value='pstn.in2.exotel.com'/>",
+            "</gateway>",
+        ),
+        *("</profile>", "<settings>", "</settings>", "<param name='sip-port' value='x'/>", "\n"),
+    ]
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["sip.conf", "pjsip.conf", "pjsip_wizard.conf", "rtp.conf", "extensions.conf", "a.xml", "x"]),
+        st.one_of(st.text(max_size=200), st.lists(fragments, max_size=25).map("".join)),
+        max_size=3,
+    )
+)
+def test_any_text_is_judged(files: dict[str, str]) -> None:
+    for found in lint(files, account_sid=SID, public_address=PUBLIC):
+        assert found.id in config.CHECK.finding_ids
+        assert found.status in (P, W, F, U, S)
+        if found.patch is not None:
+            apply(found.patch, files)
+
+
+@pytest.mark.parametrize(
+    ("edits", "row", "status"),
+    [
+        ((), "codec_order", P),
+        ((("disallow = all\nallow = alaw", "disallow = all\nallow = g729"), ("allow = ulaw\n", "")), "codec_order", F),
+        ((), "no_registration", P),
+        ((("tcp\n", "udp\n"),), "no_registration", F),
+        ((), "nat_settings", P),
+        ((("nat = force_rport,comedia", "nat = force_rport"),), "nat_settings", W),
+        ((), "headers_logged", U),
+        ((("tcpenable", "sipdebug = yes\ntcpenable"),), "headers_logged", P),
+    ],
+)
+def test_rows_of_the_checklist(edits: tuple[tuple[str, str], ...], row: str, status: Status) -> None:
+    findings = lint({"sip.conf": changed("sip.conf", edits)}, account_sid=SID, public_address=PUBLIC)
+    rows = {each.id: each for each in build_checklist(findings, PROFILE)}
+    assert rows[row].status is status
+    assert rows[row].gating
+
+
+def test_rows_are_skipped_without_a_configuration() -> None:
+    rows = {each.id: each.status for each in build_checklist([], PROFILE)}
+    assert {rows[row] for row in ("codec_order", "no_registration", "nat_settings", "headers_logged")} == {S}
