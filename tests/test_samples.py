@@ -69,7 +69,17 @@ def test_a_sample_passes_its_own_lint(tmp_path: Path, kind: str, profile: Profil
     old = {("config.channel_driver", "removed_in_21")} if kind == "asterisk-chan-sip" else set()
     assert wrong == old
     told = {found.id: found.status for found in findings}
-    for proven in ("peer", "registration", "domain", "dtmf", "nat", "external_address", "media_path", "caller_id"):
+    for proven in (
+        "peer",
+        "registration",
+        "domain",
+        "dtmf",
+        "nat",
+        "external_address",
+        "media_path",
+        "caller_id",
+        "logging",
+    ):
         assert told[f"config.{proven}"] is Status.PASS
 
 

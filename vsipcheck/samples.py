@@ -22,6 +22,13 @@ _ASTERISK_CODECS = {"PCMA": "alaw", "PCMU": "ulaw"}
 _RTP_PORTS = 10_000  # two for each call at the same time, and no more of the range than that takes
 
 
+# What the dialplan logs stands in another file, which nobody has written on the first day.
+_TRACE = (
+    "; Every SIP message is logged (verbose, see logger.conf), with Call-ID and the provider's headers. Take it out",
+    "; once the lines for extensions.conf below stand, and calls work.",
+)
+
+
 class _Values:
     """What the samples are made of."""
 
@@ -103,6 +110,12 @@ def _pjsip(values: _Values) -> str:
     template = f"{values.name}-endpoint"
     lines = [
         *_asterisk_head(values, "pjsip.conf"),
+        *_TRACE,
+        "; Where there is a [global] already, this belongs into it: of two, Asterisk takes neither.",
+        "[global]",
+        "type = global",
+        "debug = yes",
+        "",
         "; The provider calls this port over TCP. A transport is read when Asterisk starts, not on reload.",
         f"[{transport}]",
         "type = transport",
@@ -171,6 +184,8 @@ def _chan_sip(values: _Values) -> str:
         *_asterisk_head(values, "sip.conf"),
         "; chan_sip was removed in Asterisk 21: from there on pjsip.conf is what is read.",
         "[general]",
+        *_TRACE,
+        "sipdebug = yes",
         "context = nobody ; strangers land where nothing stands",
         "allowguest = no",
         "; transport=tcp of a peer does nothing without this.",
