@@ -592,7 +592,7 @@ def test_verdicts(path: str, edits: tuple[tuple[str, str], ...], finding_id: str
     assert found.location is not None
     line = int(found.location.rpartition(":")[2])
     assert 1 <= line <= len(text.split("\n"))
-    assert found.fault_domain == (None if status is P else FaultDomain.PBX)
+    assert found.fault_domain == {P: None, U: FaultDomain.UNDETERMINED}.get(status, FaultDomain.PBX)
     assert found.facts == ("config.1",)
     if status in (W, F):
         assert found.remedy
@@ -928,6 +928,27 @@ def test_which_driver_runs(path: str, modules: str, status: Status, reason: str)
     assert (found.status, found.reason) == (status, reason)
     if found.patch is not None:
         assert only(lint(apply(found.patch, files)), "config.channel_driver").status is P
+
+
+@pytest.mark.parametrize(
+    ("line", "mended"),
+    [
+        ("port = 5060", "port = 5070"),
+        ("  port=>5060   ; as always", "  port=>5070   ; as always"),
+        ("PORT\t=\t5060;x", "PORT\t=\t5070;x"),
+        ("port += 5060", "port = 5070"),
+    ],
+)
+def test_a_line_keeps_its_looks(line: str, mended: str) -> None:
+    text = f"[trunk]\ntype=peer\nhost=pstn.in2.exotel.com\ntransport=tcp\n{line}\n"
+    patch = only(lint({"sip.conf": text}), "config.peer").patch
+    assert patch is not None
+    assert f"-{line}\n+{mended}\n" in patch
+
+
+def test_an_endless_line_costs_no_time() -> None:
+    text = f"[trunk]\ntype=peer\nhost=pstn.in2.exotel.com\nport{' ' * 8000}={' ' * 100}5060\n"
+    assert only(lint({"sip.conf": text}), "config.peer").status is F
 
 
 def test_a_registration_and_its_secret_leave_by_hand() -> None:

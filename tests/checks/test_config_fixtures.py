@@ -66,12 +66,10 @@ VERDICTS: dict[str, tuple[tuple[str, ...], dict[str, str], dict[str, str]]] = {
     "freepbx": (
         ("pjsip.conf", "rtp.conf"),
         {
-            "config.files": "second_general",
             "config.peer": "not_tcp",  # the semicolon
             "config.identification": "part_of_the_pops",
             "config.codec_order": "other_order",
             "config.external_address": "missing",  # the trunk's own transport has none, and the others do
-            "config.rtp_range": "partly_outside",
         },
         {"config.call_rate": "not_seen", "config.logging": "dialplan_not_given"},
     ),

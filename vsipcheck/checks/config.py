@@ -125,6 +125,7 @@ class _Writer:
             if edit.path in self._configuration.fact_ids:
                 ids[self._configuration.fact_ids[edit.path]] = None
         good = verdict.status in (Status.PASS, Status.SKIP)
+        whose = FaultDomain.UNDETERMINED if verdict.status is Status.UNKNOWN else FaultDomain.PBX
         self.findings.append(
             Finding(
                 id=finding_id,
@@ -133,7 +134,7 @@ class _Writer:
                 reason=verdict.reason,
                 summary=sanitise(verdict.summary, max_length=1000),
                 failure=verdict.failure,
-                fault_domain=None if good else verdict.fault_domain,
+                fault_domain=None if good else verdict.fault_domain or whose,
                 confidence=verdict.confidence if verdict.status is not Status.UNKNOWN else None,
                 remedy=None if verdict.remedy is None else sanitise(verdict.remedy, max_length=1000),
                 settle_by=verdict.settle_by,

@@ -72,7 +72,7 @@ class Verdict:
     edits: tuple[Edit, ...] = ()
     confidence: Confidence = Confidence.PROVEN
     failure: Failure | None = None
-    fault_domain: FaultDomain = FaultDomain.PBX
+    fault_domain: FaultDomain | None = None  # None: the PBX's, or nobody's as long as it is unknown
 
 
 # --- where calls go ---

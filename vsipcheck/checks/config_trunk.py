@@ -18,9 +18,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _PLACEHOLDER = re.compile(
     r"<[^>]*>|\bYOUR[_-]|\b(?:x{3,}|changeme)\b|\baccount[_-]?sid\b|\bx\.x\.x\.x\b", re.IGNORECASE
 )
-_ASTERISK_LINE = re.compile(
-    r"^(?P<key>\s*[^=;]+?\s*)(?P<sign>\+?=>?)(?P<gap>\s*)(?P<value>.*?)(?P<rest>\s*(?:(?<!\\);.*)?)$"
-)
 _XML_VALUE = re.compile(r"(\bvalue\s*=\s*)(\"[^\"]*\"|'[^']*')")
 
 
@@ -102,19 +99,22 @@ def _rewritten(raw: str, key: str, value: str, xml: bool) -> str | None:
         if len(_XML_VALUE.findall(raw)) != 1 or raw.count("<") != 1:
             return None
         return _XML_VALUE.sub(lambda match: f'{match[1]}"{quoted}"', raw)
-    match = _ASTERISK_LINE.match(raw.rstrip("\r"))
-    if match is None or ";--" in raw:
+    ending = "\r" if raw.endswith("\r") else ""
+    written, equals, rest = raw.removesuffix("\r").partition("=")
+    if not equals or ";" in written or ";--" in rest:
         return None
-    # What was appended to is said anew, and an old name of the key by its present one.
-    sign = match["sign"].replace("+", "")
-    lead = re.match(r"\s*", match["key"])
-    name = match["key"].strip()
-    head = (
-        match["key"]
-        if name.lower() == key.lower()
-        else f"{lead[0] if lead else ''}{key}{' ' * match['key'].endswith(' ')}"
-    )
-    return f"{head}{sign}{match['gap']}{value}{match['rest']}" + "\r" * raw.endswith("\r")
+    sign, rest = ("=>", rest[1:]) if rest.startswith(">") else ("=", rest)
+    # What was appended to is said anew; the comment behind the value stays, and so do the spaces.
+    written = written.removesuffix("+")
+    end = next((at for at, char in enumerate(rest) if char == ";" and rest[at - 1 : at] != "\\"), len(rest))
+    old, comment = rest[:end], rest[end:]
+    gap = old[: len(old) - len(old.lstrip())]
+    trail = old[len(old.rstrip()) :] if comment and old.strip() else ""
+    name = written.strip()
+    if name.lower() != key.lower():  # an old name of the key gives way to its present one
+        lead, tail = written[: len(written) - len(written.lstrip())], written[len(written.rstrip()) :]
+        written = f"{lead}{key}{tail}"
+    return f"{written}{sign}{gap}{value}{trail}{comment}{ending}"
 
 
 class Destination(NamedTuple):
