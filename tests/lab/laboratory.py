@@ -61,6 +61,10 @@ class Node:
         """What `nft` prints for these commands at this node."""
         return self._run("nft", "-f", "-", text="\n".join(commands) + "\n")
 
+    def nft_json(self, *words: str) -> str:
+        """What `nft -j` prints for one command at this node."""
+        return self._run("nft", "-j", *words)
+
     def ip(self, *commands: str) -> str:
         """What `ip -batch` prints for these commands at this node."""
         return self._run("ip", "-batch", "-", text="\n".join(commands) + "\n")

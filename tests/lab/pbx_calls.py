@@ -43,6 +43,7 @@ def call(*steps: str, options: str = OPTIONS_BY_THE_BOOK) -> str:
 <ereg regexp="[^ ].*" search_in="hdr" header="Via:" assign_to="via"/>
 <ereg regexp="[^ ].*" search_in="hdr" header="From:" assign_to="from"/>
 <ereg regexp="[^ ].*" search_in="hdr" header="To:" assign_to="to"/>
+<ereg regexp="[^ ].*" search_in="hdr" header="Record-Route:" assign_to="route"/>
 <ereg regexp="RTP/AVP 0( 96)?[^ 0-9]" search_in="body" assign_to="pcmu_alone"/>
 </action></recv>
 <recv request="OPTIONS"/>""",
@@ -50,7 +51,7 @@ def call(*steps: str, options: str = OPTIONS_BY_THE_BOOK) -> str:
             '<label id="call"/>',
             *steps,
             '<label id="done"/>\n<pause milliseconds="1"/>',
-            '<Reference variables="number,via,from,to,pcmu_alone"/>',
+            '<Reference variables="number,via,from,to,route,pcmu_alone"/>',
         )
     )
 
@@ -129,6 +130,7 @@ AGAIN = answer(
     CALL_ID,
     "CSeq: [$number] INVITE",
     CONTACT,
+    "Record-Route: [$route]",
     SDP,
     LENGTH,
     body=sdp(*BOTH),
@@ -172,6 +174,8 @@ CALLS = {
     "private-media": taken(sdp(*BOTH, address="10.1.2.3")),
     "media-elsewhere": taken(sdp(*BOTH, address="49.44.77.77")),
     "media-nowhere": taken(sdp(*BOTH, address="0.0.0.0")),
+    "media-by-name": taken(sdp(*BOTH, address="media.example.com")),
+    "media-on-a-service": taken(sdp(*BOTH, address="49.44.77.77", port=53)),
     "media-on-loopback": taken(sdp(*BOTH, address="127.0.0.1")),
     "contact-tls": taken(sdp(*BOTH), contact="Contact: <sip:[local_ip]:[local_port];transport=tls>"),
     "contact-sips": taken(sdp(*BOTH), contact="Contact: <sips:[local_ip]:[local_port]>"),

@@ -58,8 +58,10 @@ def tls_listener(lab: Lab) -> AbstractContextManager[None]:
     return listening(lab, "tls", command, node="pbx", ready=("tcp", PBX_PORT))
 
 
-def baresip(lab: Lab, number: str, codecs: str) -> AbstractContextManager[None]:
-    """A baresip that answers calls to `number` by itself, and says a tone. `codecs` in its own words, first the first.
+def baresip(
+    lab: Lab, number: str, codecs: str, *, node: str = "pbx", address: str = PBX
+) -> AbstractContextManager[None]:
+    """A baresip that answers calls to `number` by itself, and says a tone. `codecs` in its own words.
 
     Without a player, what it hears goes nowhere, and no audio hardware is asked for.
     """
@@ -71,18 +73,18 @@ def baresip(lab: Lab, number: str, codecs: str) -> AbstractContextManager[None]:
         tone.setframerate(8000)
         tone.writeframes(b"\x00\x10\x00\xf0" * 40000)
     (room / "config").write_text(
-        f"sip_listen {PBX}:{PBX_PORT}\n"
+        f"sip_listen {address}:{PBX_PORT}\n"
         f"net_interface uplink\nrtp_ports {RTP_PORT}-{RTP_PORT + 100}\n"
         f"audio_source aufile,{room}/tone.wav\nausrc_srate 8000\nausrc_channels 1\n"
         "module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\n"
         "module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n"
     )
     (room / "accounts").write_text(
-        f"<sip:{number}@{PBX}:{PBX_PORT};transport=tcp>;regint=0;answermode=auto;audio_codecs={codecs}\n"
+        f"<sip:{number}@{address}:{PBX_PORT};transport=tcp>;regint=0;answermode=auto;audio_codecs={codecs}\n"
     )
     (room / "contacts").write_text("")
     command = ["baresip", "-4", "-f", str(room)]
-    return listening(lab, "baresip", command, node="pbx", ready=("tcp", PBX_PORT))
+    return listening(lab, "baresip", command, node=node, ready=("tcp", PBX_PORT))
 
 
 def sbc(lab: Lab) -> AbstractContextManager[None]:
