@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -528,3 +529,26 @@ def test_the_checklist(name: str, overall: str, rows: dict[str, str]) -> None:
     assert not wrong, "\n".join([*wrong, "", *told(report)])
     found = {row["id"]: row["status"] for row in report["checklist"]}
     assert {row: found[row] for row in rows} == rows
+
+
+OURS = ("pbx_transport", "pbx_codecs", "codec_order", "no_registration", "nat_settings", "headers_logged")
+
+
+def test_all_that_can_be_handed_in_answers_its_rows() -> None:
+    """A PBX, its configuration and what it sent, beside the trunk: one checklist, and our own sample is in order."""
+    message = Path(__file__).parents[1] / "messages" / "to-provider.sip"
+    with Lab(Scenario(site="router", pbx=True)) as lab, sipp("plain")(lab):
+        sample = lab.run(
+            [COMMAND, "config", "sample", "asterisk-pjsip", "--account-sid", "acme", "--public-ip", "49.36.10.7"]
+        )
+        configuration, trace = lab.work / "pjsip.conf", lab.work / "call.txt"
+        configuration.write_text(sample.stdout)
+        trace.write_bytes(message.read_bytes())
+        given = ["--pbx-config", str(configuration), "--trace", str(trace), "--exophone", "+918045678901"]
+        done = lab.run([COMMAND, "all", "--pbx", PBX, *INVITE, *given, "--account-sid", "acme", "--json"])
+    report = json.loads(done.stdout)
+    check_report(report)
+    found = {row["id"]: row["status"] for row in report["checklist"]}
+    wanted = dict.fromkeys((*OURS, "transport_match", "caller_id"), "pass")
+    assert {row: found[row] for row in wanted} == wanted, "\n".join(told(report))
+    assert (report["overall"], done.returncode) == ("ready", 0), "\n".join(told(report))
