@@ -12,7 +12,7 @@ from vsipcheck.checks.base import Facts
 from vsipcheck.checks.config_files import read_all
 from vsipcheck.model import AnyFact, CheckEvidence, Finding, Note, Profile, Settings
 from vsipcheck.profiles import DEFAULT_PROFILE, load_profile
-from vsipcheck.wire.asterisk import mask_secrets
+from vsipcheck.wire.secrets import mask_secrets
 
 PROFILE = load_profile(DEFAULT_PROFILE)
 SID = "acme1"

@@ -16,9 +16,10 @@ from enum import StrEnum
 from vsipcheck.checks.base import Context, Facts, Recorder
 from vsipcheck.checks.config_patch import Text
 from vsipcheck.model import Failure, Note
-from vsipcheck.wire.asterisk import AsteriskConfig, Place, mask_secrets, parse_asterisk
+from vsipcheck.wire.asterisk import AsteriskConfig, Place, parse_asterisk
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.freeswitch import FreeSwitchConfig, parse_freeswitch
+from vsipcheck.wire.secrets import mask_secrets
 
 TOPIC = "file"
 MAX_BYTES = 2 << 20  # one file

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.secrets import mask_secrets as mask_secrets
 
 # Asterisk's own limits, of main/config.c.
 _MAX_LINE = 8191  # bytes with the line end; longer ones are skipped
