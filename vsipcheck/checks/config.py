@@ -215,6 +215,20 @@ def _judge_none(configuration: Configuration, writer: _Writer, world: World) -> 
         return
     for handed in candidates:
         others = _names_in(handed)
+        read = _judge_file(handed, configuration)
+        if configuration.unread or read.status is Status.UNKNOWN or read.reason == "include_missing":
+            # The trunk may stand in what was not read.
+            for finding_id in (PEER, *_ROWS):
+                verdict = Verdict(
+                    Status.UNKNOWN,
+                    "not_read" if finding_id == PEER else "no_trunk_to_judge",
+                    f"No section of what could be read of {handed.path} leads to the provider, and part was not read "
+                    "(see config.files).",
+                    settle_by="Give every file that the PBX reads for the trunk.",
+                    place=Place(handed.path, 1),
+                )
+                writer.add(finding_id, handed.path, verdict)
+            continue
         told = f" It has {', '.join(others[:8])}{' and more' if len(others) > 8 else ''}." if others else ""
         writer.add(
             PEER,
@@ -356,7 +370,7 @@ def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
     if faults:
         where, fault, detail = faults[0]
         more = f" {len(faults) - 1} more." if len(faults) > 1 else ""
-        if fault in ("exec", "too_many_includes", "include_too_deep", "nested_too_deep", "unknown_filter"):
+        if fault in ("exec", "too_many_includes", "include_too_deep", "nested_too_deep", "unknown_filter", "doctype"):
             return Verdict(
                 Status.UNKNOWN,
                 "part_unread",

@@ -57,7 +57,9 @@ def unified_diff(edits: Sequence[Edit], texts: Mapping[str, Text]) -> str | None
         text = texts.get(path)
         if text is None or path == "-":
             return None
-        own = [_with_newline(edit, text) for edit in dict.fromkeys(edits) if edit.path == path]
+        own = [_with_newline(edit, text) for edit in dict.fromkeys(edits) if edit.path == path and _changes(edit, text)]
+        if not own:
+            continue
         own.sort(key=lambda edit: (edit.first, edit.last))
         if not _sound(own, text):
             return None
@@ -67,7 +69,12 @@ def unified_diff(edits: Sequence[Edit], texts: Mapping[str, Text]) -> str | None
         # patch takes no name that begins with a slash: `patch -d / -p0`.
         name = path.lstrip("/")
         parts.append(f"--- {name}\n+++ {name}\n" + "".join(_written(hunks, text)))
-    return "".join(parts)
+    return "".join(parts) or None
+
+
+def _changes(edit: Edit, text: Text) -> bool:
+    """Whether the file is another one afterwards."""
+    return text.lines[edit.first - 1 : edit.last] != edit.lines or edit.last > len(text.lines)
 
 
 def _with_newline(edit: Edit, text: Text) -> Edit:

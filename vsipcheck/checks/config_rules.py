@@ -144,12 +144,14 @@ def _judge_destination(trunk: Trunk, destination: Destination, world: World) -> 
             edits=edits,
         )
     if destination.port != signalling.port:
-        said = "" if str(destination.port) in (destination.setting.value or "") else " (no port is named)"
+        named = trunk.port is not None or str(destination.port) in (destination.setting.value or "")
+        said = "" if named else " (no port is named)"
+        also = "" if destination.transport == signalling.transport else f", over {signalling.transport.upper()}"
         return Verdict(
             Status.FAIL,
             "wrong_port",
             f"{told}{said}; the provider listens on {want}.",
-            f"Set the port to {signalling.port}.",
+            f"Set the port to {signalling.port}{also}.",
             place=place,
             edits=edits,
         )
