@@ -10,10 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import explained
+import hypothesis
 import pytest
 
 # A test that runs inside a network namespace of its own, with no way out, says so with this variable.
 NAMESPACE_VARIABLE = "VSIPCHECK_TEST_NAMESPACE"
+
+
+# Machines are shared: how long an example takes says nothing of it.
+hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("shared")
 
 
 class PacketRefusedError(AssertionError):

@@ -78,6 +78,8 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
     if not facts.measured("config"):
         return []
     configuration = configuration_of(facts)
+    if not (settings.pbx_config or configuration.handed or configuration.unread):
+        return []  # nothing was given
     world = _world(facts, profile, settings)
     writer = _Writer(configuration)
     for unread in configuration.unread:

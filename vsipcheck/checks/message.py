@@ -90,7 +90,7 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
     for note in facts.of(Note, "message"):
         if note.topic == TOPIC:
             found += _judge_file(note, profile, settings)
-    if not found and facts.measured("message"):
+    if not found and facts.measured("message") and settings.message is not None:
         found.append(_unread("not_read", "The file was not read before the run ended.", (), "Run it again."))
     return found
 
