@@ -180,3 +180,15 @@ def test_actions_name_each_party_once_for_the_same_work() -> None:
         (FaultDomain.LOCAL_NETWORK, 1),
         (FaultDomain.ISP, 2),
     ]
+
+
+def test_single_checks_lack_no_row_that_was_skipped() -> None:
+    """A run of everything has to prove something; a lint of an inbound message has no row to answer."""
+    skipped = rows_of(healthy(**dict.fromkeys((name.replace(".", "__") for name in GATING), Status.SKIP)))
+    for rows in ((), skipped):
+        assert exit_code_of(rows, ALL, interrupted=False, whole=True) == 3
+        assert exit_code_of(rows, ALL, interrupted=False, whole=False) == 0
+        unread = [finding("message.framing", Status.UNKNOWN)]
+        assert exit_code_of(rows, ALL, interrupted=False, findings=unread, whole=False) == 3
+    unknown = rows_of(healthy(nat__cgnat=Status.UNKNOWN))
+    assert exit_code_of(unknown, ALL, interrupted=False, whole=False) == 3

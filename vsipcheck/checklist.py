@@ -220,7 +220,7 @@ def _summarise(deciding: Sequence[Finding], status: Status) -> str:
     return f"{len(telling)} of {len(deciding)}: {'. '.join(told)}."
 
 
-def unread(findings: Iterable[Finding]) -> bool:
+def _unread(findings: Iterable[Finding]) -> bool:
     """Whether something that was handed in could not be read."""
     return any(finding.id in _READINGS and finding.status is Status.UNKNOWN for finding in findings)
 
@@ -231,7 +231,7 @@ def overall_of(rows: Sequence[ChecklistRow], findings: Sequence[Finding] = ()) -
     gating = {row.status for row in rows if row.gating}
     if Status.FAIL in gating or any(_counts(finding, Status.FAIL) for finding in findings):
         return Overall.NOT_READY
-    if unread(findings) or not gating or gating & {Status.UNKNOWN, Status.OTHER}:
+    if _unread(findings) or not gating or gating & {Status.UNKNOWN, Status.OTHER}:
         return Overall.NOT_PROVEN
     if any(row.status in (Status.WARN, Status.FAIL) for row in rows) or any(
         finding.status in (Status.WARN, Status.FAIL) and finding.id not in _ON_A_ROW for finding in findings
@@ -246,9 +246,17 @@ def _counts(finding: Finding, *statuses: Status) -> bool:
 
 
 def exit_code_of(
-    rows: Sequence[ChecklistRow], settings: Settings, *, interrupted: bool, findings: Sequence[Finding] = ()
+    rows: Sequence[ChecklistRow],
+    settings: Settings,
+    *,
+    interrupted: bool,
+    findings: Sequence[Finding] = (),
+    whole: bool = True,
 ) -> ExitCode:
-    """The process's exit code: 130 interrupted, else 1 failed, 3 a gating row unknown, 0."""
+    """The process's exit code: 130 interrupted, else 1 failed, 3 a gating row unknown, 0.
+
+    A run of single checks (not `whole`) may have no row, or have each of its rows skipped: then none is lacking.
+    """
     if interrupted:
         return ExitCode.INTERRUPTED
     overall = overall_of(rows, findings)
@@ -259,7 +267,8 @@ def exit_code_of(
         or any(_counts(finding, Status.WARN) for finding in findings)
     ):
         return ExitCode.FAILED
-    if overall is Overall.NOT_PROVEN and not settings.allow_unknown:
+    lacking = whole or _unread(findings) or any(row.gating for row in rows)
+    if overall is Overall.NOT_PROVEN and lacking and not settings.allow_unknown:
         return ExitCode.NOT_PROVEN
     return ExitCode.OK
 

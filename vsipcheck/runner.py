@@ -17,8 +17,6 @@ from vsipcheck.checks.base import Check, Context, Facts, ProgressSink, Recorder
 from vsipcheck.model import (
     REPORT_SCHEMA,
     CheckEvidence,
-    ChecklistRow,
-    ExitCode,
     FaultDomain,
     Finding,
     Hop,
@@ -116,7 +114,7 @@ async def run(
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=GRACE_S)
-    from vsipcheck.checklist import actions_of, build_checklist, overall_of
+    from vsipcheck.checklist import actions_of, build_checklist, exit_code_of, overall_of
 
     for name, task in sorted(((name, task) for task, name in tasks.items()), key=lambda item: names.index(item[0])):
         error = why_ended if task.cancelled() or not task.done() else task.result()
@@ -152,7 +150,7 @@ async def run(
         simulated=network.simulated,
         redacted=False,
         overall=overall_of(rows, findings) if whole else None,
-        exit_code=_exit_code(rows, findings, settings, whole=whole, interrupted=interrupted),
+        exit_code=int(exit_code_of(rows, settings, interrupted=interrupted, findings=findings, whole=whole)),
         actions=actions_of(findings),
         findings=tuple(findings),
         checklist=rows,
@@ -161,21 +159,6 @@ async def run(
         paths=_paths(Facts(evidence), profile),
     )
     return _with_requests(report)
-
-
-def _exit_code(
-    rows: Sequence[ChecklistRow], findings: Sequence[Finding], settings: Settings, *, whole: bool, interrupted: bool
-) -> int:
-    """A check without a row in the checklist decides nothing by it. Where each of its rows is skipped, none is lacking:
-    only a run of everything has to prove something."""
-    from vsipcheck.checklist import exit_code_of, unread
-
-    if not (rows or whole or interrupted):
-        return ExitCode.OK
-    code = exit_code_of(rows, settings, interrupted=interrupted, findings=findings)
-    if code is ExitCode.NOT_PROVEN and not whole and not any(row.gating for row in rows):
-        return ExitCode.NOT_PROVEN if unread(findings) else ExitCode.OK
-    return int(code)
 
 
 def _with_requests(report: Report) -> Report:
@@ -312,7 +295,7 @@ def rejudge(report: Report, checks: Mapping[str, Check] | None = None) -> Report
         from vsipcheck.checks.registry import CHECKS
 
         checks = CHECKS
-    from vsipcheck.checklist import actions_of, build_checklist, overall_of
+    from vsipcheck.checklist import actions_of, build_checklist, exit_code_of, overall_of
 
     settings = report.settings
     asked = {name: checks[name] for name in checks if name in settings.checks}
@@ -325,7 +308,7 @@ def rejudge(report: Report, checks: Mapping[str, Check] | None = None) -> Report
         report,
         tool=Tool(version=VERSION),
         overall=overall_of(rows, findings) if whole else None,
-        exit_code=_exit_code(rows, findings, settings, whole=whole, interrupted=report.interrupted),
+        exit_code=int(exit_code_of(rows, settings, interrupted=report.interrupted, findings=findings, whole=whole)),
         actions=actions_of(findings),
         findings=tuple(findings),
         checklist=rows,
