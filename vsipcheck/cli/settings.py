@@ -84,14 +84,14 @@ def settings_for(request: Request, profile: Profile) -> Settings:
         lifetime_max_s=request.lifetime_max,
         path_target=_path_target(request.path_target, profile),
         pbx=_pbx(request, profile),
-        invite=_number("--invite", request.invite),
-        caller=_number("--caller", request.caller) or "",
+        invite=None if request.invite is None else _number("--invite", request.invite),
+        caller=_number("--caller", request.caller),
         rtp=request.rtp,
         ring_s=request.ring,
-        pbx_config=_files(*request.pbx_config, *request.config_files),
+        pbx_config=tuple(dict.fromkeys(map(_file, filter(None, (*request.pbx_config, *request.config_files))))),
         public_address=_public_address(request),
-        message=next(iter(_files(request.message_file or request.trace or "")), None),
-        exophones=tuple(dict.fromkeys(_number("--exophone", number) or "" for number in request.exophone)),
+        message=_file(named) if (named := request.message_file or request.trace) else None,
+        exophones=tuple(dict.fromkeys(_number("--exophone", number) for number in request.exophone)),
         strict=request.strict,
         allow_unknown=request.allow_unknown,
     )
@@ -189,26 +189,25 @@ def _pbx(request: Request, profile: Profile) -> str | None:
     return text
 
 
-def _number(option: str, text: str | None) -> str | None:
+def _number(option: str, text: str) -> str:
     """A telephone number, an extension, or any user part that stands in a SIP URI as it is. RFC 3261 §25.1."""
-    if text is not None and not re.fullmatch(r"\+?[A-Za-z0-9_.*#~!-]{1,64}", text, re.ASCII):
+    if not re.fullmatch(r"\+?[A-Za-z0-9_.*#~!-]{1,64}", text, re.ASCII):
         raise UsageError(f"{option}: expected a number as in +911234567890, found {text!r}")
     return text
 
 
-def _files(*paths: str) -> tuple[str, ...]:
-    """The files that were named, each once. What is not there is told before anything is sent."""
-    for path in paths:
-        if path in ("", "-"):
-            continue
-        try:
-            readable = os.access(path, os.R_OK)
-            directory = stat.S_ISDIR(os.stat(path).st_mode)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-        if directory or not readable:
-            raise UsageError(f"{path}: {os.strerror(errno.EISDIR if directory else errno.EACCES)}")
-    return tuple(dict.fromkeys(path for path in paths if path))
+def _file(path: str) -> str:
+    """The path of a file that can be read, or `-`. What is not there is told before anything is sent."""
+    if path == "-":
+        return path
+    try:
+        readable = os.access(path, os.R_OK)
+        directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if directory or not readable:
+        raise UsageError(f"{path}: {os.strerror(errno.EISDIR if directory else errno.EACCES)}")
+    return path
 
 
 def _public_address(request: Request) -> str | None:
