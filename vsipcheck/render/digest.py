@@ -164,6 +164,11 @@ def grouped(findings: Iterable[Finding]) -> list[Group]:
     return [Group(findings=tuple(members)) for members in groups.values()]
 
 
+def patch_lines(finding: Finding) -> list[str]:
+    """The patch of a finding, line by line, for a page: a tab is no printable character, and becomes spaces."""
+    return [line.replace("\t", "    ") for line in (finding.patch or "").splitlines()]
+
+
 def fact_words(ids: Sequence[str]) -> str:
     """Fact ids with runs told by their ends: `media.6-media.30, nat.2`."""
     runs: list[list[str]] = []

@@ -39,6 +39,7 @@ from vsipcheck.render.digest import (
     moment,
     overall_words,
     party_name,
+    patch_lines,
     release_words,
     time_span,
     worst_first,
@@ -312,19 +313,16 @@ def _group(report: Report, group: Group) -> str:
     ]
     listed = "".join(f"<div><dt>{label}</dt><dd>{text(value, 4000)}</dd></div>" for label, value in advice)
     named = " ".join(f"<code>{text(target)}</code>" for target in targets) if group.summary is not None else ""
+    patch = "\n".join(map(text, patch_lines(first)))
     return (
         f'<article class="card finding">\n<h3>{badge(first.status)} <span>{text(first.id)}</span></h3>'
         + (f'<p class="targets">{named}</p>' if named else "")
         + body
         + (f'<dl class="advice">{listed}</dl>' if listed else "")
-        + (f'<pre class="patch">{_patch(first.patch)}</pre>' if first.patch else "")
+        + (f'<pre class="patch">{patch}</pre>' if patch else "")
         + _figures(group)
         + "</article>\n"
     )
-
-
-def _patch(patch: str) -> str:
-    return "\n".join(text(line.replace("\t", "    ")) for line in patch.splitlines())
 
 
 def _figures(group: Group) -> str:

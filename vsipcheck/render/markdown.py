@@ -21,6 +21,7 @@ from vsipcheck.render.digest import (
     moment,
     overall_words,
     party_name,
+    patch_lines,
     release_words,
     time_span,
     worst_first,
@@ -176,7 +177,7 @@ def _findings(lines: list[str], report: Report, title: str, findings: list[Findi
             if value:
                 lines.append(f"  - {label}: {value}")
         if first.patch:
-            shown = [clean(line.replace("\t", "    ")) for line in first.patch.splitlines()]
+            shown = [clean(line) for line in patch_lines(first)]
             lines += ["", *(f"  {line}".rstrip() for line in _fenced(shown, "diff")), ""]
     lines.append("")
 

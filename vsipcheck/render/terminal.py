@@ -23,6 +23,7 @@ from vsipcheck.render.digest import (
     moment,
     overall_words,
     party_name,
+    patch_lines,
     release_words,
     time_span,
     worst_first,
@@ -320,8 +321,8 @@ def _advice(page: Page, report: Report, group: Group, indent: int) -> None:
             page.paragraph(
                 page.text(value), indent=indent, lead=label, hanging=_LABEL_CELLS, lead_style=DIM, break_words=False
             )
-    for line in (finding.patch or "").splitlines():
-        page.verbatim(page.text(line.replace("\t", "    ")), indent=indent, lead="")
+    for line in patch_lines(finding):
+        page.verbatim(page.text(line), indent=indent, lead="")
 
 
 def _figures(page: Page, finding: Finding, indent: int, *, with_target: bool) -> None:
