@@ -30,8 +30,8 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
     calls = calls_of(facts, pbx.options)
     found = (
         judge_transport(pbx, profile),
-        judge_options(pbx, profile),
-        judge_call(pbx, calls, profile, settings),
+        judge_options(pbx),
+        judge_call(pbx, calls, settings),
         judge_codecs(pbx, calls, profile, settings),
         judge_dtmf(pbx, calls),
         judge_media_address(pbx, calls, profile, settings),

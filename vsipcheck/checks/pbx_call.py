@@ -137,7 +137,6 @@ class _Placed:
     async def place(self, attempt: int) -> None:
         """Call, hold, hang up, and record it, however it ends."""
         context = self.context
-        self.begun = context.network.now_ms()
         try:
             connection, stream = await connect(
                 context, self.record, self.host, self.address, self.port, CONNECT, attempt

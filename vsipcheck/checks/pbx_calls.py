@@ -39,7 +39,6 @@ class PlacedCall:
     final: SipResponse | None
     final_ms: float | None
     altered: SipResponse | None
-    acked_ms: float | None
     repeats: int
     cancelled_ms: float | None
     cancel_status: int | None
@@ -101,10 +100,6 @@ def read_sdp(message: SipMessage) -> SessionDescription | None:
         return None
 
 
-def has_audio(description: SessionDescription | None) -> bool:
-    return description is not None and description.audio is not None
-
-
 def placed_calls(facts: Facts) -> tuple[PlacedCall | None, PlacedCall | None]:
     """The call that offers all codecs, and the one that offers PCMU alone; None for what was not placed."""
     exchanges = facts.of(Exchange, CHECK_NAME)
@@ -144,7 +139,6 @@ def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
         final=final,
         final_ms=final_ms,
         altered=altered[-1] if altered and not ours else None,
-        acked_ms=acked_ms,
         repeats=sum(acked_ms is not None and at >= acked_ms + REPEAT_MS for at in again),
         cancelled_ms=_when(sent, "CANCEL"),
         cancel_status=_status_of(answers, "CANCEL"),
@@ -177,10 +171,6 @@ class Calls:
     first: PlacedCall | None
     pcmu: PlacedCall | None
     shown: SessionDescription | None
-
-    @property
-    def placed(self) -> bool:
-        return self.first is not None
 
 
 def calls_of(facts: Facts, options: Sequence[Asked]) -> Calls:

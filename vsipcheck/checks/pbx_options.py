@@ -14,7 +14,7 @@ from functools import partial
 
 from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, REJECTED, count, let_in, our_address, quoted, verdict
-from vsipcheck.model import Failure, FaultDomain, Finding, Measure, Profile, Status
+from vsipcheck.model import Failure, FaultDomain, Finding, Measure, Status
 from vsipcheck.wire.sip import SipResponse, split_list
 
 OPTIONS_FINDING = "pbx.options"
@@ -27,7 +27,7 @@ TRUNK_EXTRAS = ("REFER", "SUBSCRIBE", "NOTIFY", "INFO", "PUBLISH", "MESSAGE")
 _Told = Callable[..., Finding]
 
 
-def judge_options(pbx: Pbx, profile: Profile) -> Finding | None:
+def judge_options(pbx: Pbx) -> Finding | None:
     """`pbx.options`: liveness, methods and body types by the PBX's own word; None where nothing that is SIP came."""
     if not pbx.speaks_sip:
         return None

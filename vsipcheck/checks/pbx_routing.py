@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall, broke_off
 from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, RUN_AGAIN, let_in, our_address, quoted, verdict
-from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Profile, Settings, Status
+from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Settings, Status
 from vsipcheck.wire.sip import SipResponse
 
 CALL = "pbx.call"
@@ -127,7 +127,7 @@ def code_row(code: int) -> CodeRow:
             return CodeRow(_W, None, "has something against this call", _LOG)
 
 
-def judge_call(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -> Finding:
+def judge_call(pbx: Pbx, calls: Calls, settings: Settings) -> Finding:
     """`pbx.call`: whether the PBX takes a call as the trunk places it, to the number that was given."""
     call = calls.first
     if call is None:

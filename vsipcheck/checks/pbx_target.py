@@ -111,7 +111,6 @@ class Pbx:
     calls: tuple[Exchange, ...]
     udp: Asked | None
     tls: Exchange | None
-    interrupted: bool
 
     @property
     def target(self) -> str:
@@ -154,7 +153,6 @@ def pbx_of(facts: Facts, pbx: str) -> Pbx:
     exchanges = _done(facts.of(Exchange, CHECK_NAME))
     udp = [each for each in exchanges if each.purpose == UDP_OPTIONS]
     tls = [each for each in exchanges if each.purpose == TLS]
-    cancelled = len(connections) < len(facts.of(Connection, CHECK_NAME))
     return Pbx(
         host=host,
         port=port,
@@ -166,24 +164,11 @@ def pbx_of(facts: Facts, pbx: str) -> Pbx:
         calls=tuple(each for each in exchanges if each.purpose in (INVITE, INVITE_PCMU)),
         udp=read_options(udp[0]) if udp else None,
         tls=tls[0] if tls else None,
-        interrupted=cancelled or facts.error_of(CHECK_NAME) is not None,
     )
 
 
 def _done(facts: Iterable[F]) -> list[F]:
     return [fact for fact in facts if fact.failure is not Failure.CANCELLED]
-
-
-def received_bytes(exchange: Exchange) -> bytes:
-    """What came back, without what we sent."""
-    found: list[bytes] = []
-    for message in exchange.messages:
-        if not message.sent:
-            try:
-                found.append(unescape(message.text))
-            except WireError:
-                continue
-    return b"".join(found)
 
 
 def messages_of(exchange: Exchange) -> Sequence[tuple[bool, float, SipRequest | SipResponse]]:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from vsipcheck.wire.errors import WireError
 
 PCMA_PAYLOAD_TYPE = 8
-PCMU_PAYLOAD_TYPE = 0
 PCMA_CLOCK_RATE_HZ = 8000
 # Zero amplitude in A-law with the even bits inverted, G.711 as RFC 3551 §4.5.14 takes it.
 PCMA_SILENCE = 0xD5
