@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
-from vsipcheck.checks.pbx_media import EXTERNAL, UNREACHABLE_PLACES, WRONG_PLACE
-from vsipcheck.checks.pbx_target import Pbx, address_class
+from vsipcheck.checks.pbx_media import EXTERNAL, WRONG_PLACE, leads_nowhere
+from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, quoted, verdict
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
 from vsipcheck.wire.call import RouteSet, read_route_set
@@ -103,9 +104,9 @@ def _judge_hop(
             remedy=f"Let the PBX write `;transport={transport}` into Contact for calls that come over "
             f"{transport.upper()}.",
         )
-    kind = address_class(uri.host)
+    kind = class_of(uri.host)
     there = call.exchange.remote_address
-    if kind in UNREACHABLE_PLACES and not (kind is address_class(there) is AddressClass.LOOPBACK):
+    if kind is not None and leads_nowhere(kind, there):
         return proven(
             Status.FAIL,
             "unusable_address",

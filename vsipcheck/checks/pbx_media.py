@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
 from vsipcheck.checks.pbx_routing import code_row
-from vsipcheck.checks.pbx_target import Pbx, address_class
+from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import REJECTED, let_in, quoted, verdict
 from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
 from vsipcheck.wire.ip import AddressClass
@@ -400,13 +401,18 @@ WRONG_PLACE = {
     AddressClass.BROADCAST: "a broadcast address",
 }
 # Where no packet of another host's goes.
-UNREACHABLE_PLACES = frozenset(
+_UNREACHABLE_PLACES = frozenset(
     (AddressClass.LOOPBACK, AddressClass.UNSPECIFIED, AddressClass.MULTICAST, AddressClass.BROADCAST)
 )
 EXTERNAL = (
     "Tell the PBX its public address and what is local (chan_sip: `externip`, `localnet`; PJSIP: "
     "`external_media_address`, `external_signaling_address`, `local_net`; FreeSWITCH: `ext-rtp-ip`, `ext-sip-ip`)."
 )
+
+
+def leads_nowhere(kind: AddressClass, called_at: str) -> bool:
+    """Whether an address of this class takes no packet of the trunk's; loopback is in order where it was called at."""
+    return kind in _UNREACHABLE_PLACES and not (kind is class_of(called_at) is AddressClass.LOOPBACK)
 
 
 def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -> Finding | None:
@@ -442,7 +448,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             "The PBX's session description has no c= line: nobody knows where the audio goes.",
             remedy="Report it to the maker of the PBX.",
         )
-    kind = address_class(address)
+    kind = class_of(address)
     where = f"{quoted(address, 80)}, port {audio.port}"
     there = call.exchange.remote_address
     if kind is None:
@@ -452,7 +458,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             f"The PBX wants the audio at a name, {where}: legal, and many peers do not look it up.",
             remedy="Let the PBX write its public address into the SDP.",
         )
-    if kind in UNREACHABLE_PLACES and not (kind is address_class(there) is AddressClass.LOOPBACK):
+    if kind is not None and leads_nowhere(kind, there):
         return proven(
             Status.FAIL,
             "unusable_address",

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from vsipcheck.checks.base import Facts
+from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.sip_addresses import sent_and_received
 from vsipcheck.checks.sip_dialogue import altered_fields
 from vsipcheck.model import Connection, Exchange, Failure, Lookup, Profile
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.ip import AddressClass, classify
+from vsipcheck.wire.ip import AddressClass
 from vsipcheck.wire.sip import SipRequest, SipResponse, parse_message
 from vsipcheck.wire.text import unescape
 
@@ -48,17 +49,9 @@ def provider_domain(profile: Profile, account_sid: str | None) -> str:
     return pattern.replace("{account_sid}", "").strip(".")
 
 
-def address_class(address: str) -> AddressClass | None:
-    """What the address is for; None when it is none."""
-    try:
-        return classify(address)
-    except WireError:
-        return None
-
-
 def is_inside(address: str) -> bool:
     """Whether an address is one that only its own network can reach."""
-    return address_class(address) in _INSIDE
+    return class_of(address) in _INSIDE
 
 
 @dataclass(frozen=True, slots=True)
