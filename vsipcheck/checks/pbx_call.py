@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from vsipcheck import VERSION
 from vsipcheck.checks.base import Context, Recorder
 from vsipcheck.checks.pbx_rtp import DRAIN_MS, PACKET_MS, PACKETS, MediaTarget, RtpSession, media_target
-from vsipcheck.checks.pbx_target import CONNECT, INVITE, INVITE_PCMU
+from vsipcheck.checks.pbx_target import CONNECT, INVITE, INVITE_PCMU, provider_domain
 from vsipcheck.checks.sip_dialogue import MAX_MESSAGE_BYTES, connect, failure_of, recorded, what_it_was
 from vsipcheck.model import Exchange, Failure, Family, Message, Note
 from vsipcheck.net import Received, Stream
@@ -214,7 +214,6 @@ class _Placed:
         def answer_offer(data: bytes) -> bytes | None:
             return answer_to(data, offer)
 
-        account = settings.account_sid or _SAMPLE_ACCOUNT
         mark = secrets.token_hex(8)
         user_agent = f"vsipcheck/{VERSION}"
         invite = build_trunk_invite(
@@ -225,7 +224,7 @@ class _Placed:
             local_host=local_host,
             local_port=local_port,
             caller=settings.caller,
-            domain=profile.signalling.domain_pattern.replace("{account_sid}", account),
+            domain=provider_domain(profile, settings.account_sid or _SAMPLE_ACCOUNT),
             call_id=f"{uuid.uuid4()}@{local_host}",
             branch=f"z9hG4bK{secrets.token_hex(12)}",
             from_tag=secrets.token_hex(6),
