@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.pbx_call import CALL_NOTE
+from vsipcheck.checks.pbx_call import CALL_NOTE, read_sdp
 from vsipcheck.checks.pbx_target import CHECK_NAME, INVITE, INVITE_PCMU, Asked, messages_of
 from vsipcheck.checks.sip_dialogue import altered_fields
 from vsipcheck.model import Exchange, Failure, Note
-from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sdp import MediaDescription, SessionDescription, parse_sdp
+from vsipcheck.wire.sdp import MediaDescription, SessionDescription
 from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse
 
 
@@ -65,8 +64,8 @@ class PlacedCall:
     def description(self) -> SessionDescription | None:
         """The SDP of the answer: that of the 2xx, else the last of a provisional answer. None if there is none."""
         if self.answered and self.final is not None:
-            return read_sdp(self.final)
-        found = [read_sdp(each) for each in self.provisionals]
+            return description_in(self.final)
+        found = [description_in(each) for each in self.provisionals]
         return next((each for each in reversed(found) if each is not None), None)
 
     @property
@@ -76,7 +75,7 @@ class PlacedCall:
 
     @property
     def offer(self) -> MediaDescription | None:
-        description = read_sdp(self.invite)
+        description = description_in(self.invite)
         return description.audio if description else None
 
     @property
@@ -89,15 +88,10 @@ class PlacedCall:
 REPEAT_MS = 400.0
 
 
-def read_sdp(message: SipMessage) -> SessionDescription | None:
+def description_in(message: SipMessage) -> SessionDescription | None:
     """The session description in a message; None where there is none that can be read."""
     kind = (message.header("Content-Type") or "").partition(";")[0].strip().lower()
-    if not message.body or kind not in ("", "application/sdp"):
-        return None
-    try:
-        return parse_sdp(message.body)
-    except WireError:
-        return None
+    return read_sdp(message.body) if kind in ("", "application/sdp") else None
 
 
 def placed_calls(facts: Facts) -> tuple[PlacedCall | None, PlacedCall | None]:
@@ -176,7 +170,9 @@ class Calls:
 def calls_of(facts: Facts, options: Sequence[Asked]) -> Calls:
     """What was said about media, and where."""
     first, pcmu = placed_calls(facts)
-    shown = [read_sdp(asked.answer) for asked in options if asked.answer is not None and asked.answer.status < 300]
+    shown = [
+        description_in(asked.answer) for asked in options if asked.answer is not None and asked.answer.status < 300
+    ]
     return Calls(first, pcmu, next((each for each in shown if each is not None and each.audio is not None), None))
 
 
