@@ -41,6 +41,12 @@ def audio_codecs(audio: MediaDescription) -> list[str]:
 # --- codecs
 
 
+def _wanted(profile: Profile) -> tuple[str, str]:
+    """The codec that the trunk prefers, and the one it takes else; "" for what the profile does not name."""
+    first, second, *_ = *profile.media.codecs, "", ""
+    return first, second
+
+
 def judge_codecs(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -> Finding:
     """`pbx.codecs`: whether each of the trunk's codecs is accepted, the preferred one first."""
     call = calls.first
@@ -88,7 +94,7 @@ def _allow(profile: Profile) -> str:
 
 def _answered(pbx: Pbx, calls: Calls, call: PlacedCall, audio: MediaDescription, profile: Profile) -> Finding:
     names = audio_codecs(audio)
-    preferred, fallback = (*profile.media.codecs, "", "")[:2]
+    preferred, fallback = _wanted(profile)
     trunks = [name for name in names if name in profile.media.codecs]
     told = quoted(", ".join(names) or "no codec", 120)
     by = "while it rings" if call.described_early else "in its answer"
@@ -173,7 +179,7 @@ def _preferred_alone(
     profile: Profile,
 ) -> Finding:
     """An answer with the preferred codec alone: what the second call, which offers the other alone, says of that."""
-    preferred, fallback = (*profile.media.codecs, "", "")[:2]
+    preferred, fallback = _wanted(profile)
     if not fallback:
         reason, says = "both_accepted", "the trunk's codec"
         return verdict(CODECS, pbx, Status.PASS, reason, f"The PBX names {told} {by}: {says}.", facts=facts)
@@ -223,7 +229,7 @@ def _preferred_alone(
 def _shown(pbx: Pbx, audio: MediaDescription, profile: Profile, settings: Settings) -> Finding:
     """What the answer to OPTIONS lists: what the PBX can do, for somebody."""
     names = audio_codecs(audio)
-    preferred, fallback = (*profile.media.codecs, "", "")[:2]
+    preferred, fallback = _wanted(profile)
     told = quoted(", ".join(names) or "no codec", 120)
     facts = [asked.exchange for asked in pbx.options]
     settle_by = "Place a call: --invite NUMBER." if settings.invite is None else "Let the call be answered."
