@@ -63,7 +63,11 @@ class Asked:
     received: tuple[SipRequest | SipResponse, ...]
     answer: SipResponse | None
     altered: SipResponse | None  # a final answer to us that does not match, where there is none that does
-    echoed: bool
+
+    @property
+    def echoed(self) -> bool:
+        """Whether our own request came back."""
+        return any(isinstance(each, SipRequest) and self._is_ours(each) for each in self.received)
 
     @property
     def speaks(self) -> bool:
@@ -83,11 +87,8 @@ def read_options(exchange: Exchange) -> Asked:
     finals = [each for each in received if isinstance(each, SipResponse) and 200 <= each.status <= 699]
     matched = [each for each in finals if request is not None and not altered_fields(request, each)]
     altered = finals[-1] if finals and request is not None and not matched else None
-    echoed = any(
-        isinstance(each, SipRequest) and request is not None and each.call_id == request.call_id for each in received
-    )
     answer = matched[0] if matched else None
-    return Asked(exchange, request, tuple(received), answer, altered, echoed)
+    return Asked(exchange, request, tuple(received), answer, altered)
 
 
 @dataclass(frozen=True, slots=True)
