@@ -67,9 +67,8 @@ def _judge_answered(invite: Invite, said: str, line: int) -> Finding:
             ID,
             Status.FAIL,
             "ack_missing",
-            f"{said} was never acknowledged: {', and '.join(filter(None, (repeats, end)))}. RFC 3261 §13.3.1.4 gives "
-            "up "
-            f"after 32 s. {why}",
+            f"{said} was never acknowledged: {', and '.join(filter(None, (repeats, end)))}. "
+            f"RFC 3261 §13.3.1.4 gives up after 32 s. {why}",
             line=line,
             remedy="Compare Contact and Record-Route of the 200 with where the ACK can be sent: address, port, "
             "transport.",
@@ -82,8 +81,7 @@ def _judge_answered(invite: Invite, said: str, line: int) -> Finding:
             Status.WARN,
             "ended_after_30_s",
             f"{said}, acknowledged, and the call ended after {ended:.0f} s. If nobody hung up: the guide reads calls "
-            "that "
-            "drop after 30 s as a lost NAT binding.",
+            "that drop after 30 s as a lost NAT binding.",
             line=line,
             remedy="Turn on symmetric RTP and force_rport (with comedia) in the PBX, and look whether RTP flows both "
             "ways.",
@@ -138,8 +136,7 @@ def _judge_refused(invite: Invite, response: SipResponse, said: str, line: int, 
             Status.FAIL,
             "credentials_asked",
             f"{said}: credentials were asked for, and the trunk has none, since it knows its customers by their "
-            "address."
-            f"{extra}",
+            f"address.{extra}",
             line=line,
             remedy="Have the address whitelisted, send the account's own domain in From, and configure no credentials.",
             blame=_NOBODY,
@@ -152,8 +149,7 @@ def _judge_refused(invite: Invite, response: SipResponse, said: str, line: int, 
             Status.FAIL,
             "forbidden",
             f"{said}.{extra} {reading}The provider's error page reads it as an address that is not whitelisted. Both "
-            "look "
-            "alike; a caller ID that is no Exophone of the account is refused as well.",
+            "look alike; a caller ID that is no Exophone of the account is refused as well.",
             line=line,
             remedy="Set fromdomain to the account's domain, send no credentials, and have the public address "
             "whitelisted.",
@@ -191,8 +187,7 @@ def _refused_by_pbx(invite: Invite, status: int, said: str, line: int) -> Findin
             Status.FAIL,
             "rejected_by_pbx",
             f"{said}: the PBX refuses the trunk's own call. It has to know the trunk by its address, and the trunk "
-            "sends no "
-            "credentials.",
+            "sends no credentials.",
             line=line,
             remedy="Identify the trunk by its addresses (insecure=port,invite; type=identify with match=; an ACL).",
             blame=_PBX,

@@ -36,8 +36,7 @@ _UNREACHABLE = {
 }
 SHOW_TO_SUPPORT = (
     "Compare with a capture on the WAN side of the firewall: if the message is the same there, show it to the "
-    "provider's "
-    "support; if not, turn off SIP ALG (SIP helper, SIP inspection) between."
+    "provider's support; if not, turn off SIP ALG (SIP helper, SIP inspection) between."
 )
 
 
@@ -237,9 +236,8 @@ class Provider:
 def read_invites(
     trace: Trace, path: str, fact: str, profile: Profile, settings: Settings, *, has_lines: bool = True
 ) -> tuple[Invite, ...]:
-    """The INVITEs that begin calls, in the order of the trace: not those inside a call, no retransmission, and of a "
-     "call
-    whose INVITE was sent again with credentials the first only."""
+    """The INVITEs that begin calls, in the order of the trace: not those inside a call, no retransmission, and of a
+    call whose INVITE was sent again with credentials the first only."""
     provider = Provider(profile, settings)
     firsts: dict[tuple[str | None, str | None, str | None], TracedMessage] = {}
     for traced in trace.messages:

@@ -18,9 +18,8 @@ _CUT = ("tcpdump", "tshark")
 
 
 def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, profile: Profile) -> Finding:
-    """`sizes` are those that the body can have had on the wire, `whole` whether the text has as many octets as the "
-     "trace
-    says that the message had."""
+    """`sizes` are those that the body can have had on the wire, `whole` whether the text has as many octets as the
+    trace says that the message had."""
     values = [header.value for header in invite.request.headers_named("Content-Length")]
     told = {int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None for value in values}
     length = told.pop() if len(told) == 1 else None
@@ -35,8 +34,7 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             Status.FAIL,
             "length_unusable" if values else "length_missing",
             f"{invite.way} Content-Length is {quoted(', '.join(values)) or 'missing'}: over "
-            f"{profile.signalling.transport.upper()} nobody "
-            "can tell where the message ends (RFC 3261 §18.3).",
+            f"{profile.signalling.transport.upper()} nobody can tell where the message ends (RFC 3261 §18.3).",
             line=line,
             remedy=_remedy(invite, "Have the PBX send Content-Length."),
         )

@@ -71,8 +71,7 @@ def _credentials(invite: Invite, name: str) -> Finding:
         Status.WARN,
         "credentials_sent",
         f"{name} carries credentials, and the trunk has none: it knows its customers by their address, and answers "
-        "403 to "
-        "credentials.",
+        "403 to credentials.",
         what=name,
         line=invite.line_of(name),
         remedy="Remove secret, outbound_auth or password from the trunk in the PBX.",
@@ -171,9 +170,8 @@ def _malformed(invite: Invite, row: HeaderRow) -> Fault | None:
             Status.WARN,
             "brackets_missing",
             f"the URI stands without <>, which RFC 3261 §20.34 demands: {quoted(invite.request.header(name))}. A "
-            "reader "
-            "takes transport and lr for parameters of the header field then, not of the URI, and requests inside the "
-            "call may go the wrong way.",
+            "reader takes transport and lr for parameters of the header field then, not of the URI, and requests "
+            "inside the call may go the wrong way.",
             "Put the URI of Record-Route in <>.",
             alterable=False,
         )
@@ -211,8 +209,7 @@ def _aside(invite: Invite, name: str) -> str:
         return ""
     return (
         f" ACK, BYE and the like then go to port {uri.port or 5061} over {quoted((uri.transport or '').upper())}: "
-        "the PBX "
-        "needs that transport outwards as well."
+        "the PBX needs that transport outwards as well."
     )
 
 
@@ -366,8 +363,7 @@ def _check_contact(invite: Invite, profile: Profile, settings: Settings) -> Faul
             Status.FAIL,
             "wrong_transport",
             f"it asks for {quoted((uri.transport or '').upper())}, and the trunk is {wanted.upper()}: requests "
-            "inside the "
-            "call go nowhere.",
+            "inside the call go nowhere.",
             f"Set the trunk's transport to {wanted} in the PBX.",
             alterable=False,
         )

@@ -234,8 +234,7 @@ def _judge_address(
             Status.FAIL if invite.direction == "to_provider" else Status.WARN,
             "private_address",
             f"The media address is {quoted(address)}, which is {why}: audio sent to it is lost, which is heard as "
-            "one-way "
-            "audio, unless the far end answers to where RTP comes from.",
+            "one-way audio, unless the far end answers to where RTP comes from.",
             what="address",
             line=line,
             remedy=_remedy(
@@ -335,8 +334,7 @@ def _judge_port(invite: Invite, audio: MediaDescription, profile: Profile) -> Fi
             Status.WARN,
             "port_outside",
             f"The provider's audio port {audio.port} lies outside {first}-{last}: a firewall that follows the guide "
-            "lets "
-            "no audio to it.",
+            "lets no audio to it.",
             what="port",
             line=line,
             remedy="Ask the provider for the current range of media ports, and open the firewall to it.",
