@@ -34,7 +34,7 @@ _UNREACHABLE = {
     AddressClass.LINK_LOCAL: "link-local",
     AddressClass.UNSPECIFIED: "unspecified",
 }
-SHOW_TO_SUPPORT = (
+_SHOW_TO_SUPPORT = (
     "Compare with a capture on the WAN side of the firewall: if the message is the same there, show it to the "
     "provider's support; if not, turn off SIP ALG (SIP helper, SIP inspection) between."
 )
@@ -109,6 +109,10 @@ class Invite:
         if self.direction == "from_provider" and not alterable and not self.relayed:
             return FaultDomain.PROVIDER, Confidence.LIKELY
         return FaultDomain.UNDETERMINED, Confidence.POSSIBLE
+
+    def remedy(self, words: str) -> str:
+        """What to do about it: what the PBX has to change, or how to find who wrote the provider's message so."""
+        return _SHOW_TO_SUPPORT if self.direction == "from_provider" else words
 
     def find(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message_calls import SHOW_TO_SUPPORT, Invite, quoted
+from vsipcheck.checks.message_calls import Invite, quoted
 from vsipcheck.checks.message_headers import ATTRIBUTED
 from vsipcheck.model import Confidence, Finding, Profile, Status
 from vsipcheck.wire.errors import WireError
@@ -36,7 +36,7 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             f"{invite.way} Content-Length is {quoted(', '.join(values)) or 'missing'}: over "
             f"{profile.signalling.transport.upper()} nobody can tell where the message ends (RFC 3261 §18.3).",
             line=line,
-            remedy=_remedy(invite, "Have the PBX send Content-Length."),
+            remedy=invite.remedy("Have the PBX send Content-Length."),
         )
     elif length not in sizes:
         return _judge_wrong_length(invite, length, sizes, whole, line)
@@ -47,7 +47,7 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             Status.WARN,
             "breaks_rules",
             f"{invite.way} It breaks rules of SIP: {broken}.",
-            remedy=_remedy(invite, "Look for what writes these lines: the PBX, its dial plan, or a device on the way."),
+            remedy=invite.remedy("Look for what writes these lines: the PBX, its dial plan, or a device on the way."),
         )
     ends = "" if length is None or whole or len(sizes) == 1 else f" with {_line_ends(length, sizes)}"
     said = "No Content-Length" if length is None else f"Content-Length {length} is the body's length{ends}"
@@ -82,8 +82,8 @@ def _judge_wrong_length(
             f"{said} The trace tells the message's size, and the text has it whole: the length is false. "
             + _consequence(length, crlf),
             line=line,
-            remedy=_remedy(
-                invite, "Look for what rewrites SDP without correcting the length: SIP ALG in the router, an SBC."
+            remedy=invite.remedy(
+                "Look for what rewrites SDP without correcting the length: SIP ALG in the router, an SBC."
             ),
         )
     return invite.find(
@@ -93,8 +93,8 @@ def _judge_wrong_length(
         f"{said} Unless the text was shortened or edited before it was handed in, the length is false. "
         + _consequence(length, crlf),
         line=line,
-        remedy=_remedy(
-            invite, "If the text is as it was on the wire: look for what rewrites SDP without correcting the length."
+        remedy=invite.remedy(
+            "If the text is as it was on the wire: look for what rewrites SDP without correcting the length."
         ),
         settle_by="Hand in the message as it was on the wire: a trace of sngrep, tcpdump or the PBX's own log, "
         "unedited.",
@@ -110,10 +110,6 @@ def _consequence(length: int, crlf: int) -> str:
 
 def _line_ends(length: int, sizes: tuple[int, ...]) -> str:
     return "CRLF at its line ends" if length in sizes[:2] else "LF at its line ends, where CRLF belongs (RFC 8866 §5)"
-
-
-def _remedy(invite: Invite, words: str) -> str:
-    return SHOW_TO_SUPPORT if invite.direction == "from_provider" else words
 
 
 def _others(invite: Invite) -> str:

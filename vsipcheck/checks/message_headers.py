@@ -6,13 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from vsipcheck.checks.message_calls import (
-    SHOW_TO_SUPPORT,
-    Invite,
-    quoted,
-    unreachable,
-    uri_in,
-)
+from vsipcheck.checks.message_calls import Invite, quoted, unreachable, uri_in
 from vsipcheck.checks.message_sdp import sdp_octets
 from vsipcheck.model import Finding, HeaderRow, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
@@ -115,7 +109,7 @@ def _judge_row(invite: Invite, row: HeaderRow, profile: Profile, settings: Setti
         f"{name} ({duty}): {fault.says} Its meaning: {row.means}",
         what=name,
         line=line,
-        remedy=fault.remedy if invite.direction == "to_provider" else SHOW_TO_SUPPORT,
+        remedy=invite.remedy(fault.remedy),
         alterable=fault.alterable,
         settle_by=None
         if invite.direction == "to_provider"
@@ -138,7 +132,7 @@ def _missing(invite: Invite, row: HeaderRow) -> Finding:
             "missing",
             f"{name} is missing, and mandatory. Its meaning: {row.means}",
             what=name,
-            remedy=f"Have the PBX send {name}." if invite.direction == "to_provider" else SHOW_TO_SUPPORT,
+            remedy=invite.remedy(f"Have the PBX send {name}."),
         )
     if name == "Contact":
         return invite.find(
@@ -148,9 +142,7 @@ def _missing(invite: Invite, row: HeaderRow) -> Finding:
             "Contact is missing: optional in the provider's table, and mandatory in every INVITE by RFC 3261 §8.1.1.8. "
             f"Its meaning: {row.means}",
             what=name,
-            remedy="Have the PBX send a Contact with its public address and ;transport=tcp."
-            if invite.direction == "to_provider"
-            else SHOW_TO_SUPPORT,
+            remedy=invite.remedy("Have the PBX send a Contact with its public address and ;transport=tcp."),
         )
     return invite.find(
         ID, Status.SKIP, "left_out", f"{name} is optional, and left out. Its meaning: {row.means}", what=name

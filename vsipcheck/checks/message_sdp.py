@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-from vsipcheck.checks.message_calls import SHOW_TO_SUPPORT, Invite, quoted, unreachable
+from vsipcheck.checks.message_calls import Invite, quoted, unreachable
 from vsipcheck.model import Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sdp import MediaDescription, SessionDescription, parse_sdp
@@ -48,7 +48,7 @@ def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Find
                 "The offer has no m=audio section.",
                 what="media",
                 line=invite.traced.body_line,
-                remedy=_remedy(invite, "Have the PBX offer audio."),
+                remedy=invite.remedy("Have the PBX offer audio."),
             ),
         ]
     found += [_judge_media(invite, audio), _judge_codecs(invite, audio, profile), _judge_dtmf(invite, audio)]
@@ -57,10 +57,6 @@ def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Find
     if invite.direction == "from_provider":
         found.append(_judge_port(invite, audio, profile))
     return found
-
-
-def _remedy(invite: Invite, words: str) -> str:
-    return SHOW_TO_SUPPORT if invite.direction == "from_provider" else words
 
 
 def _line(invite: Invite, media: MediaDescription) -> int | None:
@@ -89,7 +85,7 @@ def _judge_syntax(invite: Invite, session: SessionDescription) -> Finding:
         "the call.",
         what="syntax",
         line=None if line is None else line + (errors[0].line or 1) - 1,
-        remedy=_remedy(invite, "Have the PBX, or what rewrites its SDP, write all lines that RFC 8866 wants."),
+        remedy=invite.remedy("Have the PBX, or what rewrites its SDP, write all lines that RFC 8866 wants."),
         alterable=errors[0].code != "name_missing",
     )
 
@@ -105,7 +101,7 @@ def _judge_media(invite: Invite, audio: MediaDescription) -> Finding:
             f"{' with keys' if audio.has_crypto else ''}, and the trunk's media is plain RTP (RTP/AVP).",
             what="media",
             line=line,
-            remedy=_remedy(invite, "Turn SRTP off for the trunk."),
+            remedy=invite.remedy("Turn SRTP off for the trunk."),
             alterable=False,
         )
     if audio.protocol.upper() not in ("RTP/AVP", "RTP/AVPF"):
@@ -116,7 +112,7 @@ def _judge_media(invite: Invite, audio: MediaDescription) -> Finding:
             f"The offer's protocol is {quoted(audio.protocol) or 'missing'}, where RTP/AVP belongs.",
             what="media",
             line=line,
-            remedy=_remedy(invite, "Have the PBX offer RTP/AVP."),
+            remedy=invite.remedy("Have the PBX offer RTP/AVP."),
         )
     if not audio.port:
         return invite.find(
@@ -126,7 +122,7 @@ def _judge_media(invite: Invite, audio: MediaDescription) -> Finding:
             "The offer's audio port is 0, which declines the stream, or cannot be read.",
             what="media",
             line=line,
-            remedy=_remedy(invite, "Have the PBX offer a port."),
+            remedy=invite.remedy("Have the PBX offer a port."),
         )
     return invite.find(
         ID,
@@ -153,7 +149,7 @@ def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> 
             f"None of {' and '.join(wanted)} is offered, only {order}: the call cannot be set up (488).",
             what="codecs",
             line=line,
-            remedy=_remedy(invite, f"Allow {' and '.join(wanted)}, in this order, for the trunk."),
+            remedy=invite.remedy(f"Allow {' and '.join(wanted)}, in this order, for the trunk."),
         )
     if len(present) < len(wanted):
         lacking = [codec for codec in wanted if codec not in present]
@@ -164,7 +160,7 @@ def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> 
             f"{' and '.join(lacking)} is not offered: {order}.",
             what="codecs",
             line=line,
-            remedy=_remedy(invite, f"Allow {' and '.join(wanted)}, in this order, for the trunk."),
+            remedy=invite.remedy(f"Allow {' and '.join(wanted)}, in this order, for the trunk."),
         )
     if offered[0] != wanted[0]:
         return invite.find(
@@ -174,7 +170,7 @@ def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> 
             f"{quoted(offered[0])} is offered first, and {wanted[0]} is the one to prefer: {order}.",
             what="codecs",
             line=line,
-            remedy=_remedy(invite, f"Put {wanted[0]} first: disallow=all, then allow=alaw before allow=ulaw."),
+            remedy=invite.remedy(f"Put {wanted[0]} first: disallow=all, then allow=alaw before allow=ulaw."),
         )
     return invite.find(ID, Status.PASS, "preferred_first", f"{order}, in this order.", what="codecs", line=line)
 
@@ -190,7 +186,7 @@ def _judge_dtmf(invite: Invite, audio: MediaDescription) -> Finding:
             "telephone-event is not offered: DTMF then travels as sound, or not at all.",
             what="dtmf",
             line=line,
-            remedy=_remedy(invite, "Set dtmfmode=rfc2833 (PJSIP: dtmf_mode=rfc4733) for the trunk."),
+            remedy=invite.remedy("Set dtmfmode=rfc2833 (PJSIP: dtmf_mode=rfc4733) for the trunk."),
         )
     named = f", events {quoted(events.fmtp)}" if events.fmtp else ""
     return invite.find(
@@ -216,7 +212,7 @@ def _judge_address(
             "The offer has no c= line that can be read: nobody can send it audio.",
             what="address",
             line=line,
-            remedy=_remedy(invite, "Have the PBX write a c= line with its public address."),
+            remedy=invite.remedy("Have the PBX write a c= line with its public address."),
         )
     if address in ("0.0.0.0", "::"):
         return invite.find(
@@ -226,7 +222,7 @@ def _judge_address(
             f"The media address is {address}, the old way to put a call on hold (RFC 3264 §8.4): no audio comes to it.",
             what="address",
             line=line,
-            remedy=_remedy(invite, "Have the PBX offer its public address in the first INVITE."),
+            remedy=invite.remedy("Have the PBX offer its public address in the first INVITE."),
         )
     if (why := unreachable(address)) and not invite.relayed:
         return invite.find(
@@ -237,8 +233,7 @@ def _judge_address(
             "one-way audio, unless the far end answers to where RTP comes from.",
             what="address",
             line=line,
-            remedy=_remedy(
-                invite,
+            remedy=invite.remedy(
                 "Set the PBX's public address for media (externip with localnet, external_media_address, ext-rtp-ip).",
             ),
         )
@@ -259,7 +254,7 @@ def _judge_known_address(
             f"The media address is the name {quoted(address)}: many media servers do not resolve names.",
             what="address",
             line=line,
-            remedy=_remedy(invite, "Have the PBX write an IP address in c=."),
+            remedy=invite.remedy("Have the PBX write an IP address in c=."),
         )
     theirs = [media.address for media in profile.media.addresses]
     if invite.direction == "from_provider" and not invite.relayed and address not in theirs:
@@ -304,7 +299,7 @@ def _judge_ptime(invite: Invite, audio: MediaDescription) -> Finding:
             f"ptime is {ptime} ms, and the provider's is {PTIME_MS}.",
             what="ptime",
             line=line,
-            remedy=_remedy(invite, f"Set the packet time of G.711 to {PTIME_MS} ms (allow=alaw:{PTIME_MS})."),
+            remedy=invite.remedy(f"Set the packet time of G.711 to {PTIME_MS} ms (allow=alaw:{PTIME_MS})."),
         )
     said = f"ptime is {ptime} ms." if ptime else f"No ptime: G.711 then has {PTIME_MS} ms (RFC 3551 §4.5)."
     return invite.find(ID, Status.PASS, "usual_ptime", said, what="ptime", line=line)
@@ -320,7 +315,7 @@ def _judge_direction(invite: Invite, audio: MediaDescription) -> Finding:
             f"The offer is {audio.direction}: audio is asked for in one direction at most.",
             what="direction",
             line=line,
-            remedy=_remedy(invite, "Have the PBX offer sendrecv, or nothing, which means the same."),
+            remedy=invite.remedy("Have the PBX offer sendrecv, or nothing, which means the same."),
         )
     return invite.find(ID, Status.PASS, "both_ways", "Audio is offered both ways.", what="direction", line=line)
 
