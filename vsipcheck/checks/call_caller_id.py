@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from vsipcheck.checks.message_calls import Invite, quoted, uri_in
 from vsipcheck.checks.message_headers import E164
@@ -18,67 +19,49 @@ def judge_caller_id(invite: Invite, settings: Settings) -> Finding:
     on."""
     uri = uri_in(invite.request.header("From"))
     number = (uri.user or "").partition(";")[0] if uri else ""
-    line = invite.line_of("From")
+    tell = partial(invite.find, ID, line=invite.line_of("From"), guide=_SECTION)
     known = [exophone.strip() for exophone in settings.exophones]
     accepted = invite.answer.accepted
     if not number or not _DIGITS.sub("", number):
         named = f"names {quoted(number)}" if number else "names no number"
-        return invite.find(
-            ID,
+        return tell(
             Status.FAIL,
             "no_number",
             f"From {named}: the provider refuses calls without a registered Exophone as the caller ID.",
-            line=line,
             remedy="Set the caller ID of outbound calls to one of the account's Exophones, as + and digits.",
-            guide=_SECTION,
         )
     if known and number in known and E164.fullmatch(number):
-        return invite.find(
-            ID,
+        return tell(
             Status.PASS,
             "authorised",
             f"From is {quoted(number)}, one of the account's Exophones.",
-            line=line,
-            guide=_SECTION,
         )
     if not E164.fullmatch(number):
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN if accepted else Status.FAIL,
             "not_e164",
             f"From is {quoted(number)}, which is no number in E.164 form (+, country code, number)."
             f"{' The call was taken on all the same.' if accepted else ''}",
-            line=line,
             remedy="Send the Exophone as + and digits, such as +918012345678.",
-            guide=_SECTION,
         )
     if known:
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN if accepted else Status.FAIL,
             "not_authorised",
             f"From is {quoted(number)}, none of the Exophones that were named ({', '.join(map(quoted, known))})."
             f"{' The call was taken on all the same.' if accepted else ''}",
-            line=line,
             remedy="Set the caller ID of outbound calls to one of the account's Exophones.",
-            guide=_SECTION,
         )
     if accepted:
-        return invite.find(
-            ID,
+        return tell(
             Status.PASS,
             "accepted",
             f"From is {quoted(number)}, and the call was taken on, which the provider does for a registered one only.",
-            line=line,
-            guide=_SECTION,
         )
-    return invite.find(
-        ID,
+    return tell(
         Status.UNKNOWN,
         "not_compared",
         f"From is {quoted(number)}, in E.164 form. Whether it is one of the account's Exophones was not said.",
-        line=line,
         settle_by="Name the account's Exophones (--exophone), or hand in a trace in which the call rings or is "
         "answered.",
-        guide=_SECTION,
     )

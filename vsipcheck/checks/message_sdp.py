@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from ipaddress import ip_address
 
 from vsipcheck.checks.message_calls import Invite, quoted, unreachable
@@ -59,8 +60,10 @@ def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Find
     return found
 
 
-def _line(invite: Invite, media: MediaDescription) -> int | None:
-    return None if invite.traced.body_line is None else invite.traced.body_line + media.line - 1
+def _about(invite: Invite, what: str, media: MediaDescription) -> partial[Finding]:
+    """Makes findings about one thing that a section says; they point at its m= line."""
+    begins = invite.traced.body_line
+    return partial(invite.find, ID, what=what, line=None if begins is None else begins + media.line - 1)
 
 
 def _judge_syntax(invite: Invite, session: SessionDescription) -> Finding:
@@ -91,46 +94,34 @@ def _judge_syntax(invite: Invite, session: SessionDescription) -> Finding:
 
 
 def _judge_media(invite: Invite, audio: MediaDescription) -> Finding:
-    line = _line(invite, audio)
+    tell = _about(invite, "media", audio)
     if audio.is_encrypted or audio.has_crypto:
-        return invite.find(
-            ID,
+        return tell(
             Status.FAIL if audio.is_encrypted else Status.WARN,
             "encrypted",
             f"The offer is {quoted(audio.protocol)}"
             f"{' with keys' if audio.has_crypto else ''}, and the trunk's media is plain RTP (RTP/AVP).",
-            what="media",
-            line=line,
             remedy=invite.remedy("Turn SRTP off for the trunk."),
             alterable=False,
         )
     if audio.protocol.upper() not in ("RTP/AVP", "RTP/AVPF"):
-        return invite.find(
-            ID,
+        return tell(
             Status.FAIL,
             "not_rtp",
             f"The offer's protocol is {quoted(audio.protocol) or 'missing'}, where RTP/AVP belongs.",
-            what="media",
-            line=line,
             remedy=invite.remedy("Have the PBX offer RTP/AVP."),
         )
     if not audio.port:
-        return invite.find(
-            ID,
+        return tell(
             Status.FAIL,
             "no_port",
             "The offer's audio port is 0, which declines the stream, or cannot be read.",
-            what="media",
-            line=line,
             remedy=invite.remedy("Have the PBX offer a port."),
         )
-    return invite.find(
-        ID,
+    return tell(
         Status.PASS,
         "plain_rtp",
         f"Audio over plain RTP ({quoted(audio.protocol)}), port {audio.port}.",
-        what="media",
-        line=line,
     )
 
 
@@ -140,62 +131,47 @@ def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> 
     offered = [name for name in named if name.lower() not in _NO_SPEECH]
     order = ", ".join(map(quoted, offered)) or "none"
     present = [codec for codec in wanted if codec in offered]
-    line = _line(invite, audio)
+    tell = _about(invite, "codecs", audio)
     if not present:
-        return invite.find(
-            ID,
+        return tell(
             Status.FAIL,
             "no_g711",
             f"None of {' and '.join(wanted)} is offered, only {order}: the call cannot be set up (488).",
-            what="codecs",
-            line=line,
             remedy=invite.remedy(f"Allow {' and '.join(wanted)}, in this order, for the trunk."),
         )
     if len(present) < len(wanted):
         lacking = [codec for codec in wanted if codec not in present]
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "fallback_missing" if present[0] == wanted[0] else "preferred_missing",
             f"{' and '.join(lacking)} is not offered: {order}.",
-            what="codecs",
-            line=line,
             remedy=invite.remedy(f"Allow {' and '.join(wanted)}, in this order, for the trunk."),
         )
     if offered[0] != wanted[0]:
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "other_first",
             f"{quoted(offered[0])} is offered first, and {wanted[0]} is the one to prefer: {order}.",
-            what="codecs",
-            line=line,
             remedy=invite.remedy(f"Put {wanted[0]} first: disallow=all, then allow=alaw before allow=ulaw."),
         )
-    return invite.find(ID, Status.PASS, "preferred_first", f"{order}, in this order.", what="codecs", line=line)
+    return tell(Status.PASS, "preferred_first", f"{order}, in this order.")
 
 
 def _judge_dtmf(invite: Invite, audio: MediaDescription) -> Finding:
     events = audio.codec("telephone-event")
-    line = _line(invite, audio)
+    tell = _about(invite, "dtmf", audio)
     if events is None:
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "dtmf_missing",
             "telephone-event is not offered: DTMF then travels as sound, or not at all.",
-            what="dtmf",
-            line=line,
             remedy=invite.remedy("Set dtmfmode=rfc2833 (PJSIP: dtmf_mode=rfc4733) for the trunk."),
         )
     named = f", events {quoted(events.fmtp)}" if events.fmtp else ""
-    return invite.find(
-        ID,
+    return tell(
         Status.PASS,
         "dtmf_offered",
         f"telephone-event is offered as payload type {events.payload_type}{named}.",
-        what="dtmf",
-        line=line,
     )
 
 
@@ -203,79 +179,62 @@ def _judge_address(
     invite: Invite, session: SessionDescription, audio: MediaDescription, profile: Profile, settings: Settings
 ) -> Finding:
     address = session.media_address(audio)
-    line = _line(invite, audio)
+    tell = _about(invite, "address", audio)
     if address is None:
-        return invite.find(
-            ID,
+        return tell(
             Status.FAIL,
             "address_missing",
             "The offer has no c= line that can be read: nobody can send it audio.",
-            what="address",
-            line=line,
             remedy=invite.remedy("Have the PBX write a c= line with its public address."),
         )
     if address in ("0.0.0.0", "::"):
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "on_hold",
             f"The media address is {address}, the old way to put a call on hold (RFC 3264 §8.4): no audio comes to it.",
-            what="address",
-            line=line,
             remedy=invite.remedy("Have the PBX offer its public address in the first INVITE."),
         )
     if (why := unreachable(address)) and not invite.relayed:
-        return invite.find(
-            ID,
+        return tell(
             Status.FAIL if invite.direction == "to_provider" else Status.WARN,
             "private_address",
             f"The media address is {quoted(address)}, which is {why}: audio sent to it is lost, which is heard as "
             "one-way audio, unless the far end answers to where RTP comes from.",
-            what="address",
-            line=line,
             remedy=invite.remedy(
                 "Set the PBX's public address for media (externip with localnet, external_media_address, ext-rtp-ip).",
             ),
         )
-    return _judge_known_address(invite, address, line, profile, settings)
+    return _judge_known_address(invite, audio, address, profile, settings)
 
 
 def _judge_known_address(
-    invite: Invite, address: str, line: int | None, profile: Profile, settings: Settings
+    invite: Invite, audio: MediaDescription, address: str, profile: Profile, settings: Settings
 ) -> Finding:
+    tell = _about(invite, "address", audio)
     own = settings.public_address or settings.expect_ip
     try:
         ip_address(address)
     except ValueError:
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "address_is_name",
             f"The media address is the name {quoted(address)}: many media servers do not resolve names.",
-            what="address",
-            line=line,
             remedy=invite.remedy("Have the PBX write an IP address in c=."),
         )
     theirs = [media.address for media in profile.media.addresses]
     if invite.direction == "from_provider" and not invite.relayed and address not in theirs:
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "unlisted_address",
             f"The media address {quoted(address)} is none of the provider's that the profile {profile.name} of "
             f"{profile.dated} lists: a firewall that only knows those lets no audio through.",
-            what="address",
-            line=line,
             remedy="Ask the provider for the current media addresses, and open the firewall to them.",
         )
     if invite.direction == "to_provider" and own and address != own:
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "other_address",
             f"The media address is {quoted(address)}, and your public address is {quoted(own)}.",
-            what="address",
-            line=line,
             remedy=f"Set the PBX's public address for media to {quoted(own)}, unless audio leaves by another.",
         )
     if invite.direction is None:
@@ -285,58 +244,47 @@ def _judge_known_address(
     else:
         known = "your public one" if own else "no private one"
         said = f"The media address is {quoted(address)}, {known}."
-    return invite.find(ID, Status.PASS, "reachable", said, what="address", line=line)
+    return tell(Status.PASS, "reachable", said)
 
 
 def _judge_ptime(invite: Invite, audio: MediaDescription) -> Finding:
     ptime = audio.ptime_ms
-    line = _line(invite, audio)
+    tell = _about(invite, "ptime", audio)
     if ptime not in (None, PTIME_MS):
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "other_ptime",
             f"ptime is {ptime} ms, and the provider's is {PTIME_MS}.",
-            what="ptime",
-            line=line,
             remedy=invite.remedy(f"Set the packet time of G.711 to {PTIME_MS} ms (allow=alaw:{PTIME_MS})."),
         )
     said = f"ptime is {ptime} ms." if ptime else f"No ptime: G.711 then has {PTIME_MS} ms (RFC 3551 §4.5)."
-    return invite.find(ID, Status.PASS, "usual_ptime", said, what="ptime", line=line)
+    return tell(Status.PASS, "usual_ptime", said)
 
 
 def _judge_direction(invite: Invite, audio: MediaDescription) -> Finding:
-    line = _line(invite, audio)
+    tell = _about(invite, "direction", audio)
     if audio.direction != "sendrecv":
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "one_way",
             f"The offer is {audio.direction}: audio is asked for in one direction at most.",
-            what="direction",
-            line=line,
             remedy=invite.remedy("Have the PBX offer sendrecv, or nothing, which means the same."),
         )
-    return invite.find(ID, Status.PASS, "both_ways", "Audio is offered both ways.", what="direction", line=line)
+    return tell(Status.PASS, "both_ways", "Audio is offered both ways.")
 
 
 def _judge_port(invite: Invite, audio: MediaDescription, profile: Profile) -> Finding:
     first, last = profile.media.first_port, profile.media.last_port
-    line = _line(invite, audio)
+    tell = _about(invite, "port", audio)
     if audio.port and not first <= audio.port <= last:
-        return invite.find(
-            ID,
+        return tell(
             Status.WARN,
             "port_outside",
             f"The provider's audio port {audio.port} lies outside {first}-{last}: a firewall that follows the guide "
             "lets no audio to it.",
-            what="port",
-            line=line,
             remedy="Ask the provider for the current range of media ports, and open the firewall to it.",
             alterable=False,
         )
     if not audio.port:
-        return invite.find(ID, Status.SKIP, "no_port", "There is no port to compare.", what="port", line=line)
-    return invite.find(
-        ID, Status.PASS, "port_inside", f"Port {audio.port} lies inside {first}-{last}.", what="port", line=line
-    )
+        return tell(Status.SKIP, "no_port", "There is no port to compare.")
+    return tell(Status.PASS, "port_inside", f"Port {audio.port} lies inside {first}-{last}.")
