@@ -52,8 +52,8 @@ def read_file(path: str, data: bytes) -> Note:
     captured = is_capture(data)
     if captured:
         data = capture_text(data)
-    text, secrets = mask_secrets(keep_messages(data))
     trace = read_trace(data)
+    text, secrets = mask_secrets(keep_messages(data, trace))
     count = text.count("\n") + (not text.endswith("\n"))
     plural = "" if secrets == 1 else "s"
     length = f"a capture with {len(trace.messages)} SIP messages" if captured else f"{count} lines"

@@ -54,7 +54,6 @@ class TracedMessage:
     body: bytes
     head_size: int  # with lines ended by CRLF, the empty line included
     line_count: int  # of the head, the empty line included
-    has_empty_line: bool  # between head and body
     ended_by: str  # "length", "empty_line", "marker", "message", "line", "end": what followed the message
 
     @property
@@ -358,11 +357,11 @@ class _Reader:
     def take(self, start: int, begin: _Begin, told: Told | None) -> int:
         """Reads the message that begins in line `start`; gives the line after it."""
         head, numbers = [begin.text.rstrip(" \t")], [start + 1]
-        at, empty, ended_by = start + 1, False, "end"
+        at, ended_by = start + 1, "end"
         while at < len(self.lines):
             line = begin.free(self.lines[at])
             if not line.strip(" \t"):
-                empty, ended_by, at = True, "empty_line", at + 1
+                ended_by, at = "empty_line", at + 1
                 break
             if _SDP_BEGINS.fullmatch(line):
                 ended_by = "line"
@@ -402,7 +401,6 @@ class _Reader:
                 body=shown,
                 head_size=len(octets),
                 line_count=len(head) + 1,
-                has_empty_line=empty,
                 ended_by=ended_by,
             )
         )
@@ -497,7 +495,6 @@ def _read_bare(data: bytes) -> TracedMessage | None:
         body=body,
         head_size=len(message.raw) - len(message.body),
         line_count=number - line + 1,
-        has_empty_line=bool(message.end_raw),
         ended_by="end",
     )
 
@@ -528,11 +525,10 @@ def mask_secrets(text: str) -> tuple[str, int]:
     return "".join(pieces), count
 
 
-def keep_messages(data: bytes) -> str:
-    """The text of a trace as it may be recorded: lines that neither belong to a message nor tell about one are left
-    empty, so that line numbers stay and a log's other secrets do not."""
-    kept = read_trace(data).kept_lines
-    return "\n".join(_kept_lines(data[:MAX_TRACE].decode("utf-8", "replace"), kept))
+def keep_messages(data: bytes, trace: Trace) -> str:
+    """The text that `trace` was read from as it may be recorded: lines that neither belong to a message nor tell about
+    one are left empty, so that line numbers stay and a log's other secrets do not."""
+    return "\n".join(_kept_lines(data[:MAX_TRACE].decode("utf-8", "replace"), trace.kept_lines))
 
 
 def _kept_lines(text: str, kept: frozenset[int]) -> Iterator[str]:
