@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.ip import AddressClass, classify
+from vsipcheck.wire.ip import AddressClass
 from vsipcheck.wire.sip import NameAddr, SipRequest, SipResponse, SipUri, parse_name_addr, parse_uri, split_list
 from vsipcheck.wire.text import sanitise
 from vsipcheck.wire.trace import Trace, TracedMessage
@@ -156,10 +157,8 @@ def quoted(text: str | None) -> str:
 
 def unreachable(host: str | None) -> str | None:
     """Why nobody on the Internet can send to the address; None where that is not so, or where it is a name."""
-    try:
-        return _UNREACHABLE.get(classify(host or ""))
-    except WireError:
-        return None
+    kind = class_of(host or "")
+    return _UNREACHABLE.get(kind) if kind is not None else None
 
 
 def address_in(value: str | None) -> NameAddr | None:
