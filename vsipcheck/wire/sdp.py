@@ -271,10 +271,6 @@ class SessionDescription:
         """The deviations that break the grammar or a MUST."""
         return tuple(deviation for deviation in self.deviations if deviation.grade is Grade.ERROR)
 
-    def attribute(self, name: str) -> str | None:
-        """The value of the session's first attribute of that name, "" when it has none, None when it is absent."""
-        return _first(self.attributes, name)
-
     @property
     def audio(self) -> MediaDescription | None:
         """The first audio section, None when there is none."""
@@ -469,14 +465,10 @@ class _Reader:
 
     def finish(self) -> None:
         """Adds what is missing, and what is wrong with the attributes now that the m= lines are known."""
-        for code, letter, is_there in (
-            ("version_missing", "v=", "v" in self.session.seen),
-            ("origin_missing", "o=", "o" in self.session.seen),
-            ("name_missing", "s=", "s" in self.session.seen),
-            ("timing_missing", "t=", "t" in self.session.seen),
-        ):
-            if not is_there:
-                self.add(code, letter)
+        mandatory = {"v": "version_missing", "o": "origin_missing", "s": "name_missing", "t": "timing_missing"}
+        for letter, code in mandatory.items():
+            if letter not in self.session.seen:
+                self.add(code, f"{letter}=")
         for section in self.media:
             if "c" not in section.seen and "c" not in self.session.seen:
                 self.add("connection_missing", f"m={section.media}", section.line)
