@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import os
 import re
 import stat
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +14,7 @@ from enum import StrEnum
 from vsipcheck.checks.base import Context, Facts, Recorder
 from vsipcheck.checks.config_patch import Text
 from vsipcheck.model import Failure, Note
+from vsipcheck.net.waiting import in_daemon_thread
 from vsipcheck.wire.asterisk import AsteriskConfig, Place, parse_asterisk
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.freeswitch import FreeSwitchConfig, parse_freeswitch
@@ -159,35 +158,13 @@ class _Reading:
 
 async def read_files(context: Context, record: Recorder) -> None:
     """Read every file that was named, and what it includes. Includes are followed below the file's own folder only."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
     notes: list[Note] = []
-
-    # What is read may be a pipe that nobody writes to: the run must not wait for it.
-    def work() -> None:
-        error: BaseException | None = None
-        try:
-            read_all(context.settings.pbx_config, notes.append)
-        except BaseException as raised:
-            error = raised
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_settle, ended, error)
-
-    threading.Thread(target=work, name="config", daemon=True).start()
     try:
-        await ended
+        # What is read may be a pipe that nobody writes to: the run must not wait for it.
+        await in_daemon_thread(lambda: read_all(context.settings.pbx_config, notes.append), "config")
     finally:
         for note in tuple(notes):
             record.add(note)
-
-
-def _settle(ended: asyncio.Future[None], error: BaseException | None) -> None:
-    if ended.done():
-        return
-    if error is None:
-        ended.set_result(None)
-    else:
-        ended.set_exception(error)
 
 
 def read_all(paths: Sequence[str], add: Callable[[Note], None]) -> None:
