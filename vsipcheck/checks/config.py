@@ -9,9 +9,6 @@ from vsipcheck.checks.base import Check, Context, Facts, Recorder
 from vsipcheck.checks.config_files import Configuration, Dialect, Handed, Unread, configuration_of, read_files
 from vsipcheck.checks.config_patch import unified_diff
 from vsipcheck.checks.config_rules import (
-    GUIDE_SECTIONS,
-    Verdict,
-    World,
     judge_caller_id,
     judge_codec_order,
     judge_domain,
@@ -25,7 +22,8 @@ from vsipcheck.checks.config_rules import (
     judge_registration,
 )
 from vsipcheck.checks.config_trunk import Trunk
-from vsipcheck.checks.config_world import (
+from vsipcheck.checks.config_verdict import GUIDE_SECTIONS, Verdict, World
+from vsipcheck.checks.config_wider import (
     judge_call_rate,
     judge_context,
     judge_driver,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_patch import Edit
@@ -19,60 +19,11 @@ from vsipcheck.checks.config_trunk import (
     network_of,
     split_host,
 )
-from vsipcheck.model import Confidence, Failure, FaultDomain, Profile, Settings, Status
-from vsipcheck.wire.asterisk import Place
+from vsipcheck.checks.config_verdict import Verdict, World, not_read
+from vsipcheck.model import Confidence, Status
 from vsipcheck.wire.ip import is_public
 
-_DURING = "Best Practices and Pre-checks: During Configuration"
-_SAMPLE = "Sample Configuration -- Asterisk PBX"
-GUIDE_SECTIONS = {
-    "config.channel_driver": _SAMPLE,
-    "config.peer": "SIP Domain and Proxy Details",
-    "config.listener": "Best Practices and Pre-checks: Before Configuration",
-    "config.registration": _DURING,
-    "config.identification": "SIP Domain and Proxy Details",
-    "config.domain": "Troubleshooting",
-    "config.caller_id": "CLI and Exophone Roles",
-    "config.codec_order": _DURING,
-    "config.dtmf": _SAMPLE,
-    "config.nat": _DURING,
-    "config.external_address": _SAMPLE,
-    "config.media_path": _SAMPLE,
-    "config.rtp_range": "Ports to Open",
-    "config.context": _SAMPLE,
-    "config.call_rate": "Product Overview",
-    "config.logging": _DURING,
-}
-
 _PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What a judge knows beside the configuration."""
-
-    profile: Profile
-    settings: Settings
-    public_address: str | None = None  # of the customer, as measured
-    measured_by: str = ""
-    sources: tuple[str, ...] = ()  # this host's own addresses towards the trunk, where the run saw them
-    pop_addresses: Mapping[str, frozenset[str]] = field(default_factory=dict)  # of signalling names, where known
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one rule says. `edits` mend it; `place` is the line that decided."""
-
-    status: Status
-    reason: str
-    summary: str
-    remedy: str | None = None
-    settle_by: str | None = None
-    place: Place | None = None
-    edits: tuple[Edit, ...] = ()
-    confidence: Confidence = Confidence.PROVEN
-    failure: Failure | None = None
-    fault_domain: FaultDomain | None = None  # None: the PBX's, or nobody's as long as it is unknown
 
 
 # --- where calls go ---
@@ -81,13 +32,7 @@ class Verdict:
 def judge_peer(trunk: Trunk, world: World) -> Verdict:
     signalling = world.profile.signalling
     if trunk.destination_unread is not None:
-        return Verdict(
-            Status.UNKNOWN,
-            "not_read",
-            f"Where calls go was not seen: {trunk.destination_unread}.",
-            settle_by="Give that file as well.",
-            place=trunk.place,
-        )
+        return not_read("Where calls go was", trunk.destination_unread, trunk.place)
     if not trunk.destinations or trunk.destinations[0].host.lower() == "dynamic":
         setting = trunk.destinations[0].setting if trunk.destinations else None
         return Verdict(
@@ -402,13 +347,7 @@ def judge_identification(trunk: Trunk, world: World) -> Verdict:
     known = trunk.identification
     place = known.setting.place if known.setting is not None and known.setting.place is not None else trunk.place
     if known.unreadable is not None:
-        return Verdict(
-            Status.UNKNOWN,
-            "not_read",
-            f"By what the provider's calls are told from others was not seen: {known.unreadable}.",
-            settle_by="Give that file as well.",
-            place=place,
-        )
+        return not_read("By what the provider's calls are told from others was", known.unreadable, place)
     if known.impossible is not None:
         edits: tuple[Edit, ...] = ()
         if known.setting is not None and known.setting.key == "auth-calls" and trunk.listening.home is not None:
@@ -668,13 +607,7 @@ def judge_codec_order(trunk: Trunk, world: World) -> Verdict:
     codecs = trunk.codecs
     place = codecs.setting.place or trunk.place
     if codecs.unreadable is not None:
-        return Verdict(
-            Status.UNKNOWN,
-            "not_read",
-            f"Which codecs are offered was not seen: {codecs.unreadable}.",
-            settle_by="Give that file as well.",
-            place=place,
-        )
+        return not_read("Which codecs are offered was", codecs.unreadable, place)
     wanted = [codec for codec in world.profile.media.codecs if codec in ("PCMA", "PCMU")]
     edits = _codec_edits(trunk, wanted)
     first, *others = wanted or ["PCMA"]
@@ -768,13 +701,7 @@ def judge_dtmf(trunk: Trunk, world: World) -> Verdict:
     place = setting.place or trunk.place
     mode = (setting.value or "").strip().lower()
     if setting.value is None:
-        return Verdict(
-            Status.UNKNOWN,
-            "not_read",
-            f"How DTMF is sent was not seen: {trunk.settings_unread}.",
-            settle_by="Give that file as well.",
-            place=place,
-        )
+        return not_read("How DTMF is sent was", trunk.settings_unread, place)
     good = "rfc4733" if trunk.dialect is Dialect.PJSIP else "rfc2833"
     if mode in ("rfc2833", "rfc4733", "auto", "auto_info"):
         relaxed = ""
@@ -816,13 +743,7 @@ def judge_nat(trunk: Trunk, world: World) -> Verdict:
     rport, symmetric = trunk.force_rport, trunk.symmetric
     place = symmetric.setting.place or rport.setting.place or trunk.place
     if trunk.settings_unread is not None and not symmetric.setting.written:
-        return Verdict(
-            Status.UNKNOWN,
-            "not_read",
-            f"The NAT settings were not seen: {trunk.settings_unread}.",
-            settle_by="Give that file as well.",
-            place=place,
-        )
+        return not_read("The NAT settings were", trunk.settings_unread, place)
     edits = _nat_edits(trunk)
     remedy = {
         Dialect.CHAN_SIP: "Set nat = force_rport,comedia.",
@@ -899,13 +820,7 @@ def judge_external(trunk: Trunk, world: World) -> Verdict:
     ]
     place = places[0] if places else trunk.place
     if external.unreadable is not None:
-        return Verdict(
-            Status.UNKNOWN,
-            "not_read",
-            f"The address that the PBX tells the outside was not seen: {external.unreadable}.",
-            settle_by="Give that file as well.",
-            place=place,
-        )
+        return not_read("The address that the PBX tells the outside was", external.unreadable, place)
     if external.signalling is None and external.media is None:
         return _judge_no_external(trunk, world)
     remedy = f"Set {' and '.join(external.keys)} to {measured or 'your static public address'}."
@@ -1118,13 +1033,7 @@ def judge_media_path(trunk: Trunk, world: World) -> Verdict:
     place = setting.place or trunk.place
     value = (setting.value or "").strip().lower()
     if setting.value is None:
-        return Verdict(
-            Status.UNKNOWN,
-            "not_read",
-            f"Whether audio stays with the PBX was not seen: {trunk.settings_unread}.",
-            settle_by="Give that file as well.",
-            place=place,
-        )
+        return not_read("Whether audio stays with the PBX was", trunk.settings_unread, place)
     key = "directmedia" if setting.key == "canreinvite" else setting.key
     if value in ("no", "false", "off", "0", "n", "f", "never"):
         told = "FreeSWITCH keeps" if trunk.dialect is Dialect.FREESWITCH else f"{setting}: the PBX keeps"

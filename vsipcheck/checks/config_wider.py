@@ -1,4 +1,4 @@
-"""What stands in a configuration beside its trunks: ports of RTP, the dialplan, logs, limits, and which driver runs."""
+"""The rules that look at more than the trunk: ports of RTP, limits, the dialplan, logs, and which driver runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from vsipcheck.checks.config_chan_sip import setting_of
 from vsipcheck.checks.config_files import Configuration, Dialect, Handed
 from vsipcheck.checks.config_freeswitch import home_before, param_setting
 from vsipcheck.checks.config_patch import Edit
-from vsipcheck.checks.config_rules import Verdict, World
 from vsipcheck.checks.config_trunk import Home, Setting, Trunk, erase
+from vsipcheck.checks.config_verdict import Verdict, World, not_read
 from vsipcheck.model import Confidence, Status
 from vsipcheck.wire.asterisk import AsteriskConfig, Place, Section, Variable, is_false, is_true
 from vsipcheck.wire.freeswitch import Configuration as SwitchXml
@@ -197,13 +197,7 @@ def judge_context(configuration: Configuration, trunk: Trunk, world: World) -> V
     setting = trunk.context
     place = setting.place or trunk.place
     if setting.value is None:
-        return Verdict(
-            Status.UNKNOWN,
-            "not_read",
-            f"Where calls from the provider land was not seen: {trunk.settings_unread}.",
-            settle_by="Give that file as well.",
-            place=place,
-        )
+        return not_read("Where calls from the provider land was", trunk.settings_unread, place)
     if trunk.kind is not None:
         kind = (trunk.kind.value or "").lower()
         if kind == "user" or not trunk.kind.written:
