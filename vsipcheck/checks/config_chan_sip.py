@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from vsipcheck.checks.config_asterisk import home_of, rtp_name, setting_of
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_trunk import (
     Codecs,
@@ -27,7 +28,6 @@ from vsipcheck.wire.asterisk import (
     Codec,
     CodecList,
     Section,
-    Variable,
     allowed_codecs,
     is_false,
     is_true,
@@ -36,25 +36,7 @@ from vsipcheck.wire.asterisk import (
 
 _NO_PEERS = frozenset({"general", "authentication"})
 _EXTERNAL = ("externaddr", "externip", "externhost", "media_address")
-_RTP_NAMES = {"alaw": "PCMA", "ulaw": "PCMU"}
 _PORT = 5060
-
-
-def setting_of(variable: Variable | None, key: str, default: str | None = None, *, own: bool = True) -> Setting:
-    if variable is None:
-        return Setting(key, default)
-    return Setting(
-        variable.name.lower(),
-        variable.value,
-        variable.place,
-        variable.raw,
-        own and variable.inherited_from is None and not variable.appended,
-    )
-
-
-def rtp_name(codec: str) -> str:
-    """The name of a codec of Asterisk's in RTP, where we know it."""
-    return _RTP_NAMES.get(codec.lower(), codec.lower())
 
 
 class _Peer:
@@ -126,7 +108,7 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
         dialect=Dialect.CHAN_SIP,
         name=section.name,
         place=section.place,
-        home=Home(section.end.path, section.end.line),
+        home=home_of(section),
         destinations=_destinations(peer),
         listening=_listening(peer),
         registers=registers,
@@ -160,7 +142,7 @@ def _general(peer: _Peer, key: str, default: str | None = None, *others: str) ->
 
 
 def _general_home(peer: _Peer) -> Home | None:
-    return None if peer.general is None else Home(peer.general.end.path, peer.general.end.line)
+    return None if peer.general is None else home_of(peer.general)
 
 
 def _destinations(peer: _Peer) -> tuple[Destination, ...]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from vsipcheck.checks.config_chan_sip import rtp_name, setting_of
+from vsipcheck.checks.config_asterisk import home_of, rtp_name, setting_of
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_patch import Edit
 from vsipcheck.checks.config_trunk import (
@@ -53,7 +53,7 @@ class _Object:
 
     @property
     def home(self) -> Home:
-        return Home(self.section.end.path, self.section.end.line)
+        return home_of(self.section)
 
     def get(self, *names: str, default: str | None = None) -> Setting:
         names = tuple(self.prefix + name for name in names)
@@ -142,7 +142,7 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
         return None
     headers = [variable for section in identifies for variable in section.all("match_header")]
     by_ip = "ip" in split_list((endpoint.get("identify_by", default="username,ip").value or "").lower())
-    home = Home(identifies[0].end.path, identifies[0].end.line) if identifies else None
+    home = home_of(identifies[0]) if identifies else None
     return _trunk(
         endpoint,
         world,
@@ -332,7 +332,7 @@ def _listening(named: Setting, world: _World) -> Listening:
         return Listening(
             False,
             setting_of(section.last("protocol"), "protocol", "udp"),
-            home=Home(section.end.path, section.end.line),
+            home=home_of(section),
         )
     listeners = []
     for section in tcp:
@@ -346,7 +346,7 @@ def _listening(named: Setting, world: _World) -> Listening:
         True,
         setting_of(tcp[0].last("protocol"), "protocol"),
         tuple(listeners),
-        Home(tcp[0].end.path, tcp[0].end.line),
+        home_of(tcp[0]),
     )
 
 
@@ -376,7 +376,7 @@ def _external(named: Setting, endpoint: _Object, world: _World) -> External:
         signalling=told(keys[0]),
         media=media if media.written else told(keys[1]),
         local_networks=tuple(setting_of(variable, "local_net") for variable in section.all("local_net", "localnet")),
-        home=Home(section.end.path, section.end.line),
+        home=home_of(section),
         keys=keys,
         bound=host if host not in ("", "0.0.0.0", "::") else None,
         local_key="local_net",

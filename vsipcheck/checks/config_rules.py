@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vsipcheck.checks.config_asterisk import ASTERISK_NAMES
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_patch import Edit
 from vsipcheck.checks.config_trunk import (
@@ -608,7 +609,7 @@ def judge_codec_order(trunk: Trunk, world: World) -> Verdict:
     place = codecs.setting.place or trunk.place
     if codecs.unreadable is not None:
         return not_read("Which codecs are offered was", codecs.unreadable, place)
-    wanted = [codec for codec in world.profile.media.codecs if codec in ("PCMA", "PCMU")]
+    wanted = [codec for codec in world.profile.media.codecs if codec in ASTERISK_NAMES]
     edits = _codec_edits(trunk, wanted)
     first, *others = wanted or ["PCMA"]
     remedy = f"Allow {' then '.join(wanted)}, and nothing before them."
@@ -685,10 +686,9 @@ def _codec_edits(trunk: Trunk, wanted: Sequence[str]) -> tuple[Edit, ...]:
             )
         home = trunk.listening.home
         return () if home is None else home.write(("inbound-codec-prefs", value), ("outbound-codec-prefs", value))
-    asterisk = {"PCMA": "alaw", "PCMU": "ulaw"}
     prefix = codecs.setting.key.rpartition("/")[0]
     prefix = f"{prefix}/" if prefix else ""
-    lines = [f"{prefix}disallow = all", *(f"{prefix}allow = {asterisk[name]}" for name in wanted)]
+    lines = [f"{prefix}disallow = all", *(f"{prefix}allow = {ASTERISK_NAMES[name]}" for name in wanted)]
     own = [setting for setting in codecs.lines if setting.own and setting.place is not None]
     if not own or own[0].place is None:
         return (trunk.home.insert(*lines),)

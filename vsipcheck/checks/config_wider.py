@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vsipcheck.checks.config_chan_sip import setting_of
+from vsipcheck.checks.config_asterisk import home_of, setting_of
 from vsipcheck.checks.config_files import Configuration, Dialect, Handed
 from vsipcheck.checks.config_freeswitch import home_before, param_setting
 from vsipcheck.checks.config_patch import Edit
@@ -52,7 +52,7 @@ def judge_rtp_range(configuration: Configuration, trunk: Trunk, world: World) ->
     general = config.section("general")
     start = general.first("rtpstart") if general is not None else None
     end = general.first("rtpend") if general is not None else None
-    home = Home(general.end.path, general.end.line) if general is not None else None
+    home = home_of(general) if general is not None else None
     return path, _judge_range(
         setting_of(start, "rtpstart") if start is not None else None,
         setting_of(end, "rtpend") if end is not None else None,

@@ -1,0 +1,32 @@
+"""What both drivers of Asterisk have in common: how their lines, sections and codecs are told in a trunk's words."""
+
+from __future__ import annotations
+
+from vsipcheck.checks.config_trunk import Home, Setting
+from vsipcheck.wire.asterisk import Section, Variable
+
+ASTERISK_NAMES = {"PCMA": "alaw", "PCMU": "ulaw"}  # of codecs, by their names in RTP
+_RTP_NAMES = {name: rtp for rtp, name in ASTERISK_NAMES.items()}
+
+
+def setting_of(variable: Variable | None, key: str, default: str | None = None, *, own: bool = True) -> Setting:
+    """The setting that the line makes; the program's own default where there is none."""
+    if variable is None:
+        return Setting(key, default)
+    return Setting(
+        variable.name.lower(),
+        variable.value,
+        variable.place,
+        variable.raw,
+        own and variable.inherited_from is None and not variable.appended,
+    )
+
+
+def home_of(section: Section) -> Home:
+    """Where more settings of the section are written."""
+    return Home(section.end.path, section.end.line)
+
+
+def rtp_name(codec: str) -> str:
+    """The name of a codec of Asterisk's in RTP, where we know it."""
+    return _RTP_NAMES.get(codec.lower(), codec.lower())
