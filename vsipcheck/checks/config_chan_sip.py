@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from vsipcheck.checks.config_asterisk import home_of, rtp_name, setting_of
@@ -20,6 +19,7 @@ from vsipcheck.checks.config_trunk import (
     Trunk,
     erase,
     is_provider,
+    port_of,
     split_host,
 )
 from vsipcheck.model import Profile
@@ -152,8 +152,7 @@ def _destinations(peer: _Peer) -> tuple[Destination, ...]:
         return ()
     name, port = split_host(setting.value.partition(",")[0].partition(";")[0])
     if setting is host and port is None:
-        written = peer.own("port")
-        port = int(written.value) if written.value and re.fullmatch(r"[0-9]{1,5}", written.value, re.ASCII) else None
+        port = port_of(peer.own("port").value)
     transport = peer.get("transport", default="udp")
     first = next(iter(split_list((transport.value or "").lower())), "udp")
     return (Destination(name, _PORT if port is None else port, first, setting, transport),)
@@ -171,10 +170,11 @@ def _listening(peer: _Peer) -> Listening:
         port = split_host(bind.value)[1] if bind.value is not None else None
         if port is None:
             bind = _general(peer, "bindport", str(_PORT), "port")
-            port = int(bind.value) if bind.value and re.fullmatch(r"[0-9]{1,5}", bind.value, re.ASCII) else _PORT
+            port = port_of(bind.value)
+            port = _PORT if port is None else port
     outside = _general(peer, "externtcpport")
-    if outside.value and re.fullmatch(r"[0-9]{1,5}", outside.value, re.ASCII):
-        port, bind = int(outside.value), outside
+    if (mapped := port_of(outside.value)) is not None:
+        port, bind = mapped, outside
     else:
         for key in ("externaddr", "externip", "externhost"):
             told = _general(peer, key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_trunk import (
@@ -19,6 +19,7 @@ from vsipcheck.checks.config_trunk import (
     Switch,
     Trunk,
     is_provider,
+    port_of,
     split_uri,
 )
 from vsipcheck.model import Profile
@@ -72,10 +73,6 @@ def profile_of(gateway: Gateway, profiles: Sequence[SipProfile]) -> SipProfile |
         if found:
             return found[0]
     return profiles[0] if len(profiles) == 1 and gateway.profile is None else None
-
-
-def gateways_of(configs: Iterable[FreeSwitchConfig]) -> list[Gateway]:
-    return [gateway for config in configs for gateway in config.gateways]
 
 
 def trunks_of(configs: Sequence[FreeSwitchConfig], profile: Profile) -> list[Trunk]:
@@ -187,9 +184,10 @@ def _listening(settings: _Profile, sip_profile: SipProfile | None, config: FreeS
     port = settings.get("sip-port", default=str(_PORT))
     outside = settings.get("ext-sip-port")
     port = outside if outside.written else port
-    if not re.fullmatch(r"[0-9]{1,5}", port.value or "", re.ASCII):
+    number = port_of(port.value)
+    if number is None:
         return Listening(enabled if not enabled else None, bound if not enabled else port, home=home)
-    return Listening(enabled, bound, (Listener(int(port.value or 0), port),), home)
+    return Listening(enabled, bound, (Listener(number, port),), home)
 
 
 def _identification(settings: _Profile, lists: dict[str, AccessList], unread: str | None) -> Identification:

@@ -3,7 +3,6 @@ wizard's short form of all these."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ from vsipcheck.checks.config_trunk import (
     Switch,
     Trunk,
     is_provider,
+    port_of,
     split_host,
     split_uri,
 )
@@ -338,9 +338,9 @@ def _listening(named: Setting, world: _World) -> Listening:
     for section in tcp:
         bind = setting_of(section.last("bind"), "bind", "0.0.0.0")
         port = split_host(bind.value or "")[1] or _PORT
-        outside = section.last("external_signaling_port")
-        if outside is not None and re.fullmatch(r"[0-9]{1,5}", outside.value, re.ASCII):
-            port, bind = int(outside.value), setting_of(outside, "external_signaling_port")
+        outside = setting_of(section.last("external_signaling_port"), "external_signaling_port")
+        if (told := port_of(outside.value)) is not None:
+            port, bind = told, outside
         listeners.append(Listener(port, bind))
     return Listening(
         True,

@@ -276,7 +276,12 @@ def split_host(text: str) -> tuple[str, int | None]:
         host, _, port = text.partition(":")
     else:
         host, port = text, ""
-    return host, int(port) if re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) else None
+    return host, port_of(port)
+
+
+def port_of(text: str | None) -> int | None:
+    """The port that is written there, None for anything else."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) else None
 
 
 def split_uri(text: str) -> tuple[str, int | None, str | None]:
