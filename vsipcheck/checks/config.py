@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from vsipcheck.checks import config_chan_sip, config_freeswitch, config_pjsip
 from vsipcheck.checks.base import Check, Context, Facts, Recorder
@@ -82,14 +82,15 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
     writer = _Writer(configuration)
     for unread in configuration.unread:
         writer.add(FILES, unread.path, _judge_unread(unread), fact_ids=(unread.fact_id,))
-    for handed in configuration.handed:
-        writer.add(FILES, handed.path, _judge_file(handed, configuration))
+    files = {handed.path: _judge_file(handed, configuration) for handed in configuration.handed}
+    for path, verdict in files.items():
+        writer.add(FILES, path, verdict)
     trunks = _trunks(configuration, profile)
     for handed in configuration.of(Dialect.CHAN_SIP, Dialect.PJSIP):
         if any(trunk.dialect is handed.dialect for trunk in trunks) or _has_peers(handed):
             writer.add(DRIVER, handed.path, judge_driver(configuration, handed, handed.dialect))
     if not trunks:
-        _judge_none(configuration, writer, world)
+        _judge_none(configuration, files, writer, world)
         return writer.findings
     told: set[str] = set()
     for trunk in trunks:
@@ -194,15 +195,14 @@ def _has_peers(handed: Handed) -> bool:
     return bool(config_pjsip.endpoints_of(handed.asterisk))
 
 
-def _judge_none(configuration: Configuration, writer: _Writer, world: World) -> None:
+def _judge_none(configuration: Configuration, files: Mapping[str, Verdict], writer: _Writer, world: World) -> None:
     """Why no trunk was judged; never the settings of a phone instead."""
     names = " or ".join(pop.fqdn for pop in world.profile.signalling.pops)
     candidates = configuration.of(*_TRUNK_FILES)
     if not candidates:
         settle = "Give the file that the trunk stands in: sip.conf, pjsip.conf, or FreeSWITCH's gateway and profile."
-        target = ", ".join(dict.fromkeys(one.path for one in configuration.handed)) or "no file"
-        if not configuration.handed and configuration.unread:
-            target = ", ".join(dict.fromkeys(unread.path for unread in configuration.unread))
+        seen = configuration.handed or configuration.unread
+        target = ", ".join(dict.fromkeys(one.path for one in seen)) or "no file"
         why = Verdict(
             Status.UNKNOWN,
             "no_trunk_file",
@@ -214,8 +214,7 @@ def _judge_none(configuration: Configuration, writer: _Writer, world: World) -> 
             writer.add(finding_id, target, why)
         return
     for handed in candidates:
-        others = _names_in(handed)
-        read = _judge_file(handed, configuration)
+        read = files[handed.path]
         if configuration.unread or read.status is Status.UNKNOWN or read.reason == "include_missing":
             # The trunk may stand in what was not read.
             for finding_id in (PEER, *_ROWS):
@@ -229,6 +228,7 @@ def _judge_none(configuration: Configuration, writer: _Writer, world: World) -> 
                 )
                 writer.add(finding_id, handed.path, verdict)
             continue
+        others = _names_in(handed)
         told = f" It has {', '.join(others[:8])}{' and more' if len(others) > 8 else ''}." if others else ""
         writer.add(
             PEER,
@@ -237,7 +237,7 @@ def _judge_none(configuration: Configuration, writer: _Writer, world: World) -> 
                 Status.FAIL,
                 "no_trunk",
                 f"No section leads to the provider: none names {names}, or an address of it.{told}",
-                f"Write the trunk ({' or '.join(_samples(handed.dialect))}), or give the file that it stands in.",
+                f"Write the trunk ({_sample(handed.dialect)}), or give the file that it stands in.",
                 place=Place(handed.path, 1),
                 confidence=Confidence.LIKELY,
             ),
@@ -269,9 +269,9 @@ def _names_in(handed: Handed) -> list[str]:
     return [f"[{section.name}]" for section in sections]
 
 
-def _samples(dialect: Dialect) -> list[str]:
+def _sample(dialect: Dialect) -> str:
     kind = "freeswitch" if dialect is Dialect.FREESWITCH else "asterisk-pjsip"
-    return [f"`vsipcheck config sample {kind}` prints one"]
+    return f"`vsipcheck config sample {kind}` prints one"
 
 
 # --- the files themselves ---
@@ -300,6 +300,12 @@ def _judge_unread(unread: Unread) -> Verdict:
 
 
 _HARMLESS = frozenset({"missing_tryinclude"})
+# Faults that leave open what the PBX reads there, and what would tell.
+_UNFOLLOWED = ("exec", "too_many_includes", "include_too_deep", "nested_too_deep", "unknown_filter", "doctype")
+_SETTLED_BY = {
+    **dict.fromkeys(_UNFOLLOWED, "Give what it comes to, as the PBX shows it."),
+    **dict.fromkeys(("unknown_variable", "unknown_command"), "Give vars.xml as well."),
+}
 
 
 def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
@@ -370,20 +376,12 @@ def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
     if faults:
         where, fault, detail = faults[0]
         more = f" {len(faults) - 1} more." if len(faults) > 1 else ""
-        if fault in ("exec", "too_many_includes", "include_too_deep", "nested_too_deep", "unknown_filter", "doctype"):
+        if (settle_by := _SETTLED_BY.get(fault)) is not None:
             return Verdict(
                 Status.UNKNOWN,
                 "part_unread",
                 f"{where}: {_fault(fault, detail)}. What it would set is unknown.{more}",
-                settle_by="Give what it comes to, as the PBX shows it.",
-                place=where,
-            )
-        if fault in ("unknown_variable", "unknown_command"):
-            return Verdict(
-                Status.UNKNOWN,
-                "part_unread",
-                f"{where}: {_fault(fault, detail)}. What it would set is unknown.{more}",
-                settle_by="Give vars.xml as well.",
+                settle_by=settle_by,
                 place=where,
             )
         return Verdict(
