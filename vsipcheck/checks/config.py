@@ -315,8 +315,7 @@ def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
             Status.SKIP,
             "kamailio",
             f"{handed.path} is a Kamailio script: a program, not a list of settings. It is not checked; ask the "
-            "proxy itself "
-            "with `vsipcheck pbx HOST`.",
+            "proxy itself with `vsipcheck pbx HOST`.",
             place=place,
         )
     if handed.broken is not None:

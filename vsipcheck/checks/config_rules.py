@@ -40,8 +40,7 @@ def judge_peer(trunk: Trunk, world: World) -> Verdict:
             Status.FAIL,
             "dynamic_host",
             "The trunk has no address to call: it would have to be learned from a registration, and the "
-            "provider's side "
-            "never registers.",
+            "provider's side never registers.",
             f"Name {signalling.pops[0].fqdn}, port {signalling.port}, transport {signalling.transport}, in "
             f"[{trunk.name}].",
             place=setting.place if setting else trunk.place,
@@ -58,8 +57,7 @@ def judge_peer(trunk: Trunk, world: World) -> Verdict:
             Status.WARN,
             "contact_transport",
             f"{told} But the Contact that the provider is given names {setting.value} (register-transport), and "
-            "requests "
-            "within a call may follow it.",
+            "requests within a call may follow it.",
             f"Set register-transport to {first.transport}.",
             place=setting.place or trunk.place,
             edits=trunk.home.write(("register-transport", str(first.transport)), over=(setting,)),
@@ -578,8 +576,7 @@ def judge_caller_id(trunk: Trunk, world: World) -> Verdict:
             Status.WARN,
             "identity_not_exchanged",
             f"{' and '.join(str(setting) for setting in off)}; the guide's sample has both on. Without them the "
-            "caller is "
-            f"taken from From alone, both ways.{fixed}",
+            f"caller is taken from From alone, both ways.{fixed}",
             f"Set {' and '.join(f'{setting.key} = yes' for setting in off)}.",
             place=off[0].place or trunk.place,
             edits=identity,
@@ -630,8 +627,7 @@ def judge_codec_order(trunk: Trunk, world: World) -> Verdict:
             Status.WARN,
             "everything",
             f"All codecs are allowed ({told} first): an offer then holds codecs that the provider has not, in an "
-            "order that "
-            "nobody chose."
+            "order that nobody chose."
             if names
             else f"All codecs are allowed, in Asterisk's own order: {first} is to be the first.",
             remedy,
@@ -845,8 +841,7 @@ def judge_external(trunk: Trunk, world: World) -> Verdict:
             Status.FAIL,
             "no_local_networks",
             f"{external.signalling} is set and no {external.local_key}: Asterisk then takes nothing for outside, "
-            "and the "
-            "public address is never told.",
+            "and the public address is never told.",
             f"Name the networks on your side of the NAT as {external.local_key}.",
             place=place,
             edits=() if home is None else (home.insert(*lines),),
@@ -898,8 +893,7 @@ def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits
                 Status.UNKNOWN,
                 "learned_at_start",
                 f"{setting}: the address told is {learned}. It cannot be seen in the file, and is wrong for as "
-                "long as that "
-                "answer was wrong or missing.",
+                "long as that answer was wrong or missing.",
                 settle_by="Set the static public address itself, which the provider has whitelisted.",
                 place=place,
             )
@@ -974,8 +968,7 @@ def _judge_no_external(trunk: Trunk, world: World) -> Verdict:
             Status.FAIL,
             "missing",
             f"No {keys} is set. The PBX's own address is {bound or inside[0]}, and that is what the provider is "
-            "told in "
-            f"Contact and SDP; the public one is {measured}.",
+            f"told in Contact and SDP; the public one is {measured}.",
             remedy,
             place=trunk.place,
             edits=edits,

@@ -265,8 +265,7 @@ def _judge_dialplan(plan: AsteriskConfig, setting: Setting, place: Place, config
         Status.FAIL,
         "takes_no_plus",
         f"{setting}: the provider calls numbers like +91XXXXXXXXXX, and nothing in [{name}] takes one that begins "
-        "with +. "
-        "_X. does not.",
+        "with +. _X. does not.",
         f"Add to [{name}] an extension for your Exophones, as in `exten => _+X.,1,…`.",
         place=context.place,
         confidence=Confidence.LIKELY,
@@ -491,8 +490,8 @@ def _judge_trace(configuration: Configuration, trace: _Trace, prefix: str) -> Ve
 
 
 def _keeps_no_verbose(configuration: Configuration) -> Setting | None:
-    """The line of logger.conf that leaves verbose messages out of every file; None where one keeps them, or "
-    "none says."""
+    """The line of logger.conf that leaves verbose messages out of every file; None where one keeps them, or none
+    says."""
     config = configuration.asterisk(Dialect.LOGGER)
     section = config.section("logfiles") if config is not None else None
     if section is None:
@@ -581,8 +580,7 @@ def _judge_xml_logging(configuration: Configuration, trunk: Trunk, prefix: str) 
         Status.UNKNOWN,
         "dialplan_not_given",
         f"Whether Call-ID and the {prefix} headers are logged is for the dialplan or the call records to say, "
-        "which were "
-        "not given.",
+        "which were not given.",
         settle_by="Give the dialplan of the trunk's context as well.",
         place=trunk.place,
     )
@@ -627,8 +625,7 @@ def judge_driver(configuration: Configuration, handed: Handed, dialect: Dialect)
             Status.WARN,
             "removed_in_21",
             "This is a configuration of chan_sip, which was deprecated in Asterisk 17 and removed in Asterisk "
-            "21: from there on "
-            "nobody reads it. Which Asterisk runs is not in the file.",
+            "21: from there on nobody reads it. Which Asterisk runs is not in the file.",
             "Move the trunk to pjsip.conf: `vsipcheck config sample asterisk-pjsip` prints one.",
             settle_by="`asterisk -V` says which Asterisk runs.",
             place=place,
