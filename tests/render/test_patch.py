@@ -64,6 +64,7 @@ def test_a_patch_cannot_act(format: str) -> None:
     assert "\x1b[2J" not in shown
     assert "\x07" not in shown
     assert "\u202e" not in shown
+    assert "\\x09" not in shown
     assert format not in ("html", "junit") or "<script>" not in shown
 
 

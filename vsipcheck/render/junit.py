@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from vsipcheck.model import ChecklistRow, Finding, Report, Stage, Status
-from vsipcheck.render.digest import blame, find, key_words, measure_words, overall_words, worst_first
+from vsipcheck.render.digest import blame, find, key_words, measure_words, overall_words, patch_lines, worst_first
 from vsipcheck.render.safe import clean
 
 _STAGES = {
@@ -124,7 +124,7 @@ def _finding_lines(report: Report, finding: Finding) -> Iterable[str]:
     ):
         if value:
             yield f"  {label}: {clean(value)}"
-    for line in (finding.patch or "").splitlines():
+    for line in patch_lines(finding):
         yield f"  {clean(line)}"
 
 
