@@ -511,6 +511,10 @@ def test_dtmf_of_an_answer_to_options() -> None:
     assert "pbx.dtmf" not in judged(*ALIVE)
 
 
+V6, V6_LONG, MAPPED = "2600:1f18::1", "2600:1F18:0:0::1", f"::ffff:{PUBLIC}"
+OVER_V6: dict[str, Any] = {"address": V6, "contact": f"<sip:pbx@[{V6_LONG}]:5061;transport=tcp>"}
+
+
 def savp(body: bytes = BOTH) -> bytes:
     return body.replace(b"RTP/AVP", b"RTP/SAVP")
 
@@ -525,6 +529,10 @@ MEDIA: list[tuple[str, Talk, Status, str]] = [
     ("none", answered(sdp(PCMA, address="0.0.0.0")), FAIL, "unusable_address"),
     ("a name", answered(sdp(PCMA).replace(PUBLIC.encode(), b"pbx.example.com")), WARN, "hostname"),
     ("IPv6", answered(sdp(PCMA, address="2600:1f18::1")), FAIL, "other_family"),
+    ("the same, spelled otherwise", answered(sdp(PCMA, address=V6_LONG), **OVER_V6), PASS, "same_address"),
+    ("the same, mapped", answered(sdp(PCMA, address=MAPPED)), WARN, "mapped_address"),
+    ("private, mapped", answered(sdp(PCMA, address="::ffff:192.168.1.10")), FAIL, "private_address"),
+    ("mapped, over IPv6", answered(sdp(PCMA, address=MAPPED), **OVER_V6), FAIL, "other_family"),
     ("no c=", answered(sdp(PCMA).replace(b"c=IN IP4 " + PUBLIC.encode() + b"\r\n", b"")), FAIL, "no_address"),
     ("SRTP", answered(savp()), FAIL, "srtp_answered"),
     ("port 0", answered(sdp(PCMA, port=0)), FAIL, "audio_rejected"),
@@ -576,6 +584,9 @@ CONTACT: list[tuple[str, Talk, Status, str]] = [
     ("private", answered(contact="<sip:x@10.0.0.5:5061;transport=tcp>"), FAIL, "private_address"),
     ("loopback", answered(contact="<sip:x@127.0.0.1:5061;transport=tcp>"), FAIL, "unusable_address"),
     ("another port", answered(contact=f"<sip:x@{PUBLIC};transport=tcp>"), WARN, "other_port"),
+    ("the same, spelled otherwise", answered(**OVER_V6), PASS, "same_host"),
+    ("the same, mapped", answered(contact=f"<sip:x@[{MAPPED}]:5061;transport=tcp>"), WARN, "mapped_address"),
+    ("private, mapped", answered(contact="<sip:x@[::ffff:10.0.0.5]:5061;transport=tcp>"), FAIL, "private_address"),
     ("a name", answered(contact="<sip:x@pbx.example.com:5061;transport=tcp>"), WARN, "hostname"),
     ("another public one", answered(contact="<sip:x@49.36.10.99:5061;transport=tcp>"), WARN, "other_address"),
     ("inside", answered(address=INSIDE), UNKNOWN, "seen_from_inside"),

@@ -37,6 +37,8 @@ REPORT = bytes.fromhex("80c80006") + bytes(24)
         (sdp("0", "8", address="9.9.9.9"), "9.9.9.9", MediaTarget("9.9.9.9", 4000, 0, "PCMU")),
         (sdp("18", "8", address="9.9.9.9"), "9.9.9.9", MediaTarget("9.9.9.9", 4000, 8, "PCMA")),
         (sdp("98 PCMA/8000", address="9.9.9.9"), "9.9.9.9", MediaTarget("9.9.9.9", 4000, 98, "PCMA")),
+        (sdp("8", address="::ffff:9.9.9.9", port=53), "9.9.9.9", MediaTarget("9.9.9.9", 53, 8, "PCMA")),
+        (sdp("8", address="2600:0:0::9", port=53), "2600::9", MediaTarget("2600::9", 53, 8, "PCMA")),
         (sdp("8", address="9.9.9.9", extra="a=recvonly\r\n"), "9.9.9.9", MediaTarget("9.9.9.9", 4000, 8, "PCMA")),
     ],
 )
@@ -58,6 +60,8 @@ def test_where_rtp_goes(answer: bytes, pbx: str, target: MediaTarget) -> None:
         (sdp("8 PCMA/16000", address="9.9.9.9"), "9.9.9.9", "no_g711"),
         (sdp("8", address="media.example.com"), "9.9.9.9", "no_address"),
         (sdp("8", address="::1"), "127.0.0.1", "other_family"),
+        (sdp("8", address="::ffff:192.168.1.9"), "9.9.9.9", "another_kind"),
+        (sdp("8", address="::ffff:0.0.0.0"), "9.9.9.9", "not_unicast"),
         (sdp("8", address="0.0.0.0"), "9.9.9.9", "not_unicast"),
         (sdp("8", address="0.0.0.0"), "127.0.0.1", "not_unicast"),
         (sdp("8", address="224.2.1.1"), "9.9.9.9", "not_unicast"),
@@ -275,11 +279,13 @@ def test_rtp_stops_with_the_call() -> None:
 # The figures, by hand.
 
 
-def heard_at(arrivals: Sequence[tuple[int, int, float]], *, payload_type: int = 8, ssrc: int = SSRC) -> list[Datagram]:
+def heard_at(
+    arrivals: Sequence[tuple[int, int, float]], *, payload_type: int = 8, ssrc: int = SSRC, address: str = "192.0.2.1"
+) -> list[Datagram]:
     return [
         Datagram(
             rtp_packet(payload_type=payload_type, sequence=sequence, timestamp=timestamp, ssrc=ssrc, payload=b"x"),
-            "192.0.2.1",
+            address,
             4000,
             at_ms,
         )
@@ -287,12 +293,17 @@ def heard_at(arrivals: Sequence[tuple[int, int, float]], *, payload_type: int = 
     ]
 
 
-def figures(datagrams: Sequence[Datagram], answered_ms: float | None = 0.0) -> dict[str, Any]:
+def figures(
+    datagrams: Sequence[Datagram],
+    answered_ms: float | None = 0.0,
+    *,
+    named: tuple[str | None, int | None] | None = None,
+) -> dict[str, Any]:
     network = HostNetwork()
     try:
         socket = network.udp_socket(Family.IPV4, source="127.0.0.1")
         assert not isinstance(socket, Failure)
-        session = RtpSession(network, socket, None)
+        session = RtpSession(network, socket, None, named=named)
         for each in datagrams:
             session._take(each)
         return session.note("pbx_invite", answered_ms).values
@@ -317,6 +328,13 @@ def test_digits_do_not_disturb_the_jitter() -> None:
     values = figures([*audio, *digits, *later])
     assert (values["jitter_ms"], values["missing"]) == (0.0, 0)
     assert values["payload_types"] == {"8": 4, "96": 2}
+
+
+@pytest.mark.parametrize("named", ["2600:1F18:0::1", "2600:1f18::1"])
+def test_where_it_comes_from_is_compared_as_an_address(named: str) -> None:
+    came = heard_at([(1, 160, 10.0)], address="2600:1f18::1")
+    assert figures(came, named=(named, 4000))["sources"][0]["as_answered"] is True
+    assert figures(came, named=("2600:1f18::2", 4000))["sources"][0]["as_answered"] is False
 
 
 @pytest.mark.parametrize(("answered_ms", "early"), [(None, 3), (15.0, 1), (0.0, 0)])

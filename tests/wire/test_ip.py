@@ -16,6 +16,7 @@ from vsipcheck.wire.ip import (
     classify,
     is_public,
     nat64_prefixes_from_ipv4only,
+    plain_address,
     synthesised_ipv4,
 )
 
@@ -125,6 +126,24 @@ def test_address_block_names_the_innermost_row() -> None:
     block = address_block("100.64.0.1")
     assert (block.prefix, block.name, block.source) == ("100.64.0.0/10", "Shared Address Space", "RFC 6598")
     assert address_block("192.0.0.9").prefix == "192.0.0.9/32"
+
+
+@pytest.mark.parametrize(
+    ("address", "plain"),
+    [
+        ("49.36.10.7", "49.36.10.7"),
+        ("::ffff:49.36.10.7", "49.36.10.7"),
+        ("::FFFF:3124:0a07", "49.36.10.7"),
+        ("2600:1F18:0:0:0:0:0:1", "2600:1f18::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("64:ff9b::3124:a07", "64:ff9b::3124:a07"),
+        ("pbx.Example.com", "pbx.Example.com"),
+        ("049.36.10.7", "049.36.10.7"),
+        ("", ""),
+    ],
+)
+def test_an_address_has_one_spelling(address: str, plain: str) -> None:
+    assert plain_address(address) == plain
 
 
 def test_scope_is_ignored() -> None:

@@ -11,13 +11,13 @@ from functools import partial
 
 from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
-from vsipcheck.checks.pbx_media import EXTERNAL, WRONG_PLACE, leads_nowhere
+from vsipcheck.checks.pbx_media import EXTERNAL, WRONG_PLACE, is_mapped, leads_nowhere
 from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, quoted, verdict
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
 from vsipcheck.wire.call import RouteSet, read_route_set
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.ip import AddressClass
+from vsipcheck.wire.ip import AddressClass, plain_address
 from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse, SipUri, parse_name_addr, parse_uri, split_list
 
 CONTACT = "pbx.contact"
@@ -104,8 +104,9 @@ def _judge_hop(
             remedy=f"Let the PBX write `;transport={transport}` into Contact for calls that come over "
             f"{transport.upper()}.",
         )
-    kind = class_of(uri.host)
-    there = call.exchange.remote_address
+    address = plain_address(uri.host)
+    kind = class_of(address)
+    there = plain_address(call.exchange.remote_address)
     if kind is not None and leads_nowhere(kind, there):
         return proven(
             Status.FAIL,
@@ -113,7 +114,7 @@ def _judge_hop(
             f"The {where}, is {WRONG_PLACE[kind]}: the trunk's ACK and BYE go nowhere.",
             remedy=EXTERNAL,
         )
-    foreign = kind is not None and kind is not AddressClass.GLOBAL and uri.host != there
+    foreign = kind is not None and kind is not AddressClass.GLOBAL and address != there
     if foreign and not pbx.seen_from_inside:
         return proven(
             Status.FAIL,
@@ -140,6 +141,13 @@ def _judge_hop(
             remedy=f"See that {transport.upper()} {uri.port or _DEFAULT_PORT} of the PBX is open to the provider, or "
             f"let the PBX name {pbx.port}.",
         )
+    if is_mapped(uri.host):
+        return proven(
+            Status.WARN,
+            "mapped_address",
+            f"The {where}, is an IPv4 address in the form of IPv6, which a peer that knows IPv4 alone cannot read.",
+            remedy=f"Let the PBX write {address}.",
+        )
     if kind is None:
         if uri.host.lower() == pbx.host.lower():
             return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
@@ -159,7 +167,7 @@ def _judge_hop(
             domain=FaultDomain.UNDETERMINED,
             settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
         )
-    if uri.host == there or pbx.seen_from_inside:
+    if address == there or pbx.seen_from_inside:
         return told(Status.PASS, "same_host", f"The {where}, is where the provider reaches it.")
     return told(
         Status.WARN,

@@ -19,7 +19,7 @@ from vsipcheck.checks.pbx_routing import code_row
 from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import REJECTED, let_in, quoted, verdict
 from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
-from vsipcheck.wire.ip import AddressClass
+from vsipcheck.wire.ip import AddressClass, plain_address
 from vsipcheck.wire.sdp import MediaDescription
 
 CODECS = "pbx.codecs"
@@ -421,6 +421,11 @@ def leads_nowhere(kind: AddressClass, called_at: str) -> bool:
     return kind in _UNREACHABLE_PLACES and not (kind is class_of(called_at) is AddressClass.LOOPBACK)
 
 
+def is_mapped(address: str) -> bool:
+    """Whether it is an IPv4 address in the form of IPv6: RFC 4291 §2.5.5.2."""
+    return class_of(address) is AddressClass.MAPPED
+
+
 def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -> Finding | None:
     """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any."""
     call = calls.first
@@ -446,17 +451,18 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             f"The PBX {said}.",
             remedy="Allow G.711 over plain RTP (RTP/AVP) for calls of the trunk.",
         )
-    address = description.media_address(audio)
-    if address is None:
+    written = description.media_address(audio)
+    if written is None:
         return proven(
             Status.FAIL,
             "no_address",
             "The PBX's session description has no c= line: nobody knows where the audio goes.",
             remedy="Report it to the maker of the PBX.",
         )
+    address = plain_address(written)
     kind = class_of(address)
-    where = f"{quoted(address, 80)}, port {audio.port}"
-    there = call.exchange.remote_address
+    where = f"{quoted(written, 80)}, port {audio.port}"
+    there = plain_address(call.exchange.remote_address)
     if kind is None:
         return proven(
             Status.WARN,
@@ -464,7 +470,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             f"The PBX wants the audio at a name, {where}: legal, and many peers do not look it up.",
             remedy="Let the PBX write its public address into the SDP.",
         )
-    if kind is not None and leads_nowhere(kind, there):
+    if leads_nowhere(kind, there):
         return proven(
             Status.FAIL,
             "unusable_address",
@@ -487,6 +493,14 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
             "are heard one way, if at all.",
             remedy=EXTERNAL,
             guide_section="Troubleshooting",
+        )
+    if is_mapped(written):
+        return proven(
+            Status.WARN,
+            "mapped_address",
+            f"The PBX wants the audio at {where}: an IPv4 address in the form of IPv6, which a peer that knows IPv4 "
+            "alone cannot read.",
+            remedy=f"Let the PBX write {address}, with IP4.",
         )
     media = profile.media
     if audio.direction != "sendrecv" and not call.described_early:
@@ -518,8 +532,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
         )
     if address == there:
         return told(Status.PASS, "same_address", f"The PBX wants the audio at {where}, where it is called.")
-    known = {settings.public_address, settings.expect_ip} - {None}
-    if known and address in known:
+    if address in {plain_address(each) for each in (settings.public_address, settings.expect_ip) if each}:
         return told(Status.PASS, "public_address", f"The PBX wants the audio at its public address, {where}.")
     return told(
         Status.UNKNOWN,

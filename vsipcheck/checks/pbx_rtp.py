@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from vsipcheck.model import Failure, Note
 from vsipcheck.net import Datagram, IcmpError, Network, UdpSocket
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.ip import AddressClass, classify
+from vsipcheck.wire.ip import AddressClass, classify, plain_address
 from vsipcheck.wire.rtp import (
     PCMA_CLOCK_RATE_HZ,
     PCMA_TONE,
@@ -84,14 +84,14 @@ def media_target(answer: SessionDescription | None, pbx_address: str) -> MediaTa
     codec = _g711(audio.codecs)
     if codec is None:
         return Withheld("no_g711", "the answer takes neither PCMA nor PCMU")
-    address = answer.media_address(audio) or ""
+    address, pbx_address = plain_address(answer.media_address(audio) or ""), plain_address(pbx_address)
     try:
         media_class, pbx_class = classify(address), classify(pbx_address)
     except WireError:
         return Withheld("no_address", f"{address[:80]!r} in the answer is no IP address, and is not looked up")
     if (":" in address) != (":" in pbx_address):
         return Withheld("other_family", f"{address} is of another IP version than the PBX")
-    is_pbx = address == pbx_address.partition("%")[0]
+    is_pbx = address == pbx_address
     if media_class in _NEVER:
         return Withheld("not_unicast", f"{address} is a {media_class.value} address, which is nobody's")
     if media_class not in (AddressClass.GLOBAL, pbx_class) and not is_pbx:
@@ -263,7 +263,7 @@ def _received_values(
         "received_early": len(early),
         "first_packet_ms": round(later[0].at_ms - answered_ms, 3) if later and answered_ms is not None else None,
         "sources": [
-            {"address": address, "port": port, "packets": count, "as_answered": (address, port) == named}
+            {"address": address, "port": port, "packets": count, "as_answered": _is_named(address, port, named)}
             for (address, port), count in sources.most_common(_MAX_LISTED)
         ],
         "source_count": len(sources),
@@ -306,6 +306,10 @@ def _received_values(
         "jitter_ms": round(jitter.last_ms, 3) if jitter else None,
         "jitter_max_ms": round(jitter.max_ms, 3) if jitter else None,
     }
+
+
+def _is_named(address: str, port: int, named: tuple[str | None, int | None] | None) -> bool:
+    return named is not None and (plain_address(address), port) == (plain_address(named[0] or ""), named[1])
 
 
 def _ptime_ms(packets: Sequence[RtpPacket]) -> float | None:

@@ -148,6 +148,17 @@ def is_public(address: str) -> bool:
     return classify(address) is AddressClass.GLOBAL
 
 
+def plain_address(address: str) -> str:
+    """The one spelling of an IP address, for comparing: that of RFC 5952, without a scope, an IPv4-mapped one as IPv4.
+    Text that is no IP address is returned as it is."""
+    try:
+        parsed = _parse_address(address)
+    except WireError:
+        return address
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return str(mapped or parsed)
+
+
 def synthesised_ipv4(address: str, prefixes: Sequence[str]) -> str | None:
     """The IPv4 address inside an IPv6 one, by the longest of the NAT64 prefixes that holds it; else None.
 
