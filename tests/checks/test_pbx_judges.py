@@ -32,7 +32,7 @@ from checks.pbx_facts import (
 
 from vsipcheck.checks import pbx as pbx_check
 from vsipcheck.checks.pbx_routing import code_row
-from vsipcheck.model import Confidence, Fact, Failure, FaultDomain, Finding, Icmp, Note, Status
+from vsipcheck.model import AddressSeen, Confidence, Fact, Failure, FaultDomain, Finding, Icmp, Note, Status
 from vsipcheck.wire.sdp import PCMA, PCMU, STATIC_CODECS, Codec, telephone_event
 
 PASS, WARN, FAIL, UNKNOWN, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.UNKNOWN, Status.SKIP
@@ -545,11 +545,11 @@ MEDIA: list[tuple[str, Talk, Status, str]] = [
 ]
 
 
-def domain_of(status: Status, reason: str) -> FaultDomain | None:
+def domain_of(status: Status) -> FaultDomain | None:
     """Nobody is at fault for where we stand."""
     if status is PASS:
         return None
-    return OPEN if reason == "seen_from_inside" else PBX
+    return OPEN if status is UNKNOWN else PBX
 
 
 def beside(call: Talk) -> list[Fact]:
@@ -559,14 +559,57 @@ def beside(call: Talk) -> list[Fact]:
 @pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in MEDIA], ids=[row[0] for row in MEDIA])
 def test_media_address(call: Talk, status: Status, reason: str) -> None:
     finding = judged(*beside(call), call, address=call.address, **CALLED)["pbx.media_address"]
-    holds(finding, status, reason, domain_of(status, reason))
+    holds(finding, status, reason, domain_of(status))
 
 
-def test_the_public_address_that_is_known() -> None:
-    call = answered(sdp(PCMA, address="49.36.10.99"), address=INSIDE)
-    for known in ({"public_address": "49.36.10.99"}, {"expect_ip": "49.36.10.99"}):
-        found = judged(*beside(call), call, address=INSIDE, **CALLED, **known)
-        assert found["pbx.media_address"].reason == "public_address"
+ITS_OWN, OTHER = "49.36.10.99", "8.8.8.8"
+
+
+def naming(public: str, address: str) -> Talk:
+    """A call to a PBX at `address` that names `public` for its audio and for itself."""
+    contact = f"<sip:x@{public}:5061;transport=tcp>"
+    return answered(sdp(PCMA, PCMU, EVENT, address=public), address=address, contact=contact)
+
+
+KNOWN: list[tuple[str, str, str, dict[str, str], Status, Status, str]] = [
+    # where the PBX is called, which address it names, which one is known; the media address, and Contact
+    ("inside, given", INSIDE, ITS_OWN, {"public_address": ITS_OWN}, PASS, PASS, "public_address"),
+    ("inside, expected", INSIDE, ITS_OWN, {"expect_ip": ITS_OWN}, PASS, PASS, "public_address"),
+    ("inside, not known", INSIDE, OTHER, {}, UNKNOWN, UNKNOWN, "other_address"),
+    ("inside, another is given", INSIDE, OTHER, {"public_address": ITS_OWN}, WARN, WARN, "other_address"),
+    ("inside, another is expected", INSIDE, OTHER, {"expect_ip": ITS_OWN}, WARN, WARN, "other_address"),
+    ("outside, another than called", PUBLIC, OTHER, {}, UNKNOWN, WARN, "other_address"),
+    ("outside, given", PUBLIC, ITS_OWN, {"public_address": ITS_OWN}, PASS, PASS, "public_address"),
+    ("outside, neither", PUBLIC, OTHER, {"public_address": ITS_OWN}, WARN, WARN, "other_address"),
+]
+
+
+@pytest.mark.parametrize(
+    ("address", "named", "known", "media", "contact", "reason"), [row[1:] for row in KNOWN], ids=[r[0] for r in KNOWN]
+)
+def test_the_public_address_that_is_known(
+    address: str, named: str, known: dict[str, str], media: Status, contact: Status, reason: str
+) -> None:
+    call = naming(named, address)
+    found = judged(*beside(call), call, address=address, **CALLED, **known)
+    holds(found["pbx.media_address"], media, reason, domain_of(media))
+    holds(found["pbx.contact"], contact, reason, domain_of(contact))
+
+
+@pytest.mark.parametrize(
+    ("address", "named", "status", "reason"),
+    [
+        (INSIDE, ITS_OWN, PASS, "public_address"),
+        (INSIDE, OTHER, WARN, "other_address"),
+        # Seen from outside, what was measured is ours and not the PBX's.
+        (PUBLIC, ITS_OWN, WARN, "other_address"),
+    ],
+)
+def test_the_public_address_that_was_measured(address: str, named: str, status: Status, reason: str) -> None:
+    seen = [AddressSeen(method="stun", source=each, operator=each, address=ITS_OWN) for each in ("a", "b")]
+    call = naming(named, address)
+    found = judged(*beside(call), call, *seen, address=address, **CALLED)
+    holds(found["pbx.contact"], status, reason, domain_of(status))
 
 
 # --- Contact and dialog
@@ -604,7 +647,7 @@ CONTACT: list[tuple[str, Talk, Status, str]] = [
 @pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in CONTACT], ids=[row[0] for row in CONTACT])
 def test_contact(call: Talk, status: Status, reason: str) -> None:
     finding = judged(*beside(call), call, address=call.address, **CALLED)["pbx.contact"]
-    holds(finding, status, reason, domain_of(status, reason))
+    holds(finding, status, reason, domain_of(status))
 
 
 def ringing() -> Talk:

@@ -13,7 +13,15 @@ from vsipcheck.checks.base import Check, Facts
 from vsipcheck.checks.pbx_audio import RTP, judge_rtp
 from vsipcheck.checks.pbx_calls import calls_of
 from vsipcheck.checks.pbx_dialog import CONTACT, DIALOG, judge_contact, judge_dialog
-from vsipcheck.checks.pbx_media import CODECS, DTMF, MEDIA_ADDRESS, judge_codecs, judge_dtmf, judge_media_address
+from vsipcheck.checks.pbx_media import (
+    CODECS,
+    DTMF,
+    MEDIA_ADDRESS,
+    judge_codecs,
+    judge_dtmf,
+    judge_media_address,
+    public_addresses,
+)
 from vsipcheck.checks.pbx_options import OPTIONS_FINDING, judge_options
 from vsipcheck.checks.pbx_probe import measure
 from vsipcheck.checks.pbx_routing import CALL, judge_call
@@ -28,14 +36,15 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
         return []
     pbx = pbx_of(facts, settings.pbx)
     calls = calls_of(facts, pbx.options)
+    public = public_addresses(pbx, facts, settings)
     found = (
         judge_transport(pbx, profile),
         judge_options(pbx),
         judge_call(pbx, calls, settings),
         judge_codecs(pbx, calls, profile, settings),
         judge_dtmf(pbx, calls),
-        judge_media_address(pbx, calls, profile, settings),
-        judge_contact(pbx, calls, profile),
+        judge_media_address(pbx, calls, profile, public),
+        judge_contact(pbx, calls, profile, public),
         judge_dialog(pbx, calls),
         judge_rtp(pbx, calls, facts, settings),
     )

@@ -44,8 +44,9 @@ def _routes(call: PlacedCall, final: SipResponse) -> RouteSet:
 # --- Contact
 
 
-def judge_contact(pbx: Pbx, calls: Calls, profile: Profile) -> Finding | None:
-    """`pbx.contact`: whether requests within the dialog would reach the PBX; None where no call was answered."""
+def judge_contact(pbx: Pbx, calls: Calls, profile: Profile, public: frozenset[str]) -> Finding | None:
+    """`pbx.contact`: whether requests within the dialog would reach the PBX; None where no call was answered. `public`:
+    the PBX's public addresses, as far as they are known."""
     call = calls.first
     if call is None or call.final is None or not call.answered:
         return None
@@ -74,11 +75,18 @@ def judge_contact(pbx: Pbx, calls: Calls, profile: Profile) -> Finding | None:
             f"The {header} of the PBX's answer is no SIP URI ({quoted(hop)}): ACK and BYE go nowhere.",
             remedy="Report it to the maker of the PBX.",
         )
-    return _judge_hop(pbx, call, header, hop, uri, profile, told)
+    return _judge_hop(pbx, call, header, hop, uri, profile, public, told)
 
 
 def _judge_hop(
-    pbx: Pbx, call: PlacedCall, header: str, hop: str, uri: SipUri, profile: Profile, told: partial[Finding]
+    pbx: Pbx,
+    call: PlacedCall,
+    header: str,
+    hop: str,
+    uri: SipUri,
+    profile: Profile,
+    public: frozenset[str],
+    told: partial[Finding],
 ) -> Finding:
     """The place that ACK and BYE go to: transport first, which no address makes up for, then the address."""
     proven = partial(told, confidence=Confidence.PROVEN)
@@ -167,12 +175,30 @@ def _judge_hop(
             domain=FaultDomain.UNDETERMINED,
             settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
         )
-    if address == there or pbx.seen_from_inside:
-        return told(Status.PASS, "same_host", f"The {where}, is where the provider reaches it.")
+    if address == there:
+        return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
+    if address in public:
+        return told(
+            Status.PASS,
+            "public_address",
+            f"The {where}, is the PBX's public address.",
+            confidence=Confidence.LIKELY,
+        )
+    if pbx.seen_from_inside and not public:
+        return told(
+            Status.UNKNOWN,
+            "other_address",
+            f"The {where}, is a public address. Whether it is the PBX's, nothing here tells.",
+            domain=FaultDomain.UNDETERMINED,
+            settle_by="Run it with the checks that measure the public address: `vsipcheck all --pbx`, with --expect-ip "
+            "where the address is known.",
+        )
+    known = " or ".join(sorted(public)) if pbx.seen_from_inside else there
     return told(
         Status.WARN,
         "other_address",
-        f"The {where}, is a public address other than {there}, where it was called: ACK and BYE go there.",
+        f"The {where}, is a public address other than {known}, where "
+        f"{'the provider reaches the PBX' if pbx.seen_from_inside else 'it was called'}: ACK and BYE go there.",
         remedy="See that the PBX can be reached at that address from the provider's, or let it name the one it is "
         "called at.",
     )

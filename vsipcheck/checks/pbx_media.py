@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from vsipcheck.checks.base import Facts
 from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
 from vsipcheck.checks.pbx_routing import code_row
 from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import REJECTED, let_in, quoted, verdict
+from vsipcheck.checks.public_address import trunk_address
 from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
 from vsipcheck.wire.ip import AddressClass, plain_address
 from vsipcheck.wire.sdp import MediaDescription
@@ -426,8 +428,17 @@ def is_mapped(address: str) -> bool:
     return class_of(address) is AddressClass.MAPPED
 
 
-def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -> Finding | None:
-    """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any."""
+def public_addresses(pbx: Pbx, facts: Facts, settings: Settings) -> frozenset[str]:
+    """The PBX's public addresses as far as they are known: those handed in, else, beside the PBX, the one that was
+    measured. From outside, what was measured is another network's."""
+    given = {plain_address(each) for each in (settings.public_address, settings.expect_ip) if each}
+    measured = trunk_address(facts) if pbx.seen_from_inside else None
+    return frozenset(given or ({measured} if measured else ()))
+
+
+def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozenset[str]) -> Finding | None:
+    """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any. `public`: the
+    PBX's public addresses, as far as they are known."""
     call = calls.first
     description = call.description if call is not None else None
     audio = description.audio if description is not None else None
@@ -532,13 +543,21 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, settings: Sett
         )
     if address == there:
         return told(Status.PASS, "same_address", f"The PBX wants the audio at {where}, where it is called.")
-    if address in {plain_address(each) for each in (settings.public_address, settings.expect_ip) if each}:
-        return told(Status.PASS, "public_address", f"The PBX wants the audio at its public address, {where}.")
+    if address in public:
+        return told(
+            Status.PASS,
+            "public_address",
+            f"The PBX wants the audio at its public address, {where}.",
+            confidence=Confidence.LIKELY,
+        )
+    known = f", nor its public one, {' or '.join(sorted(public))}" if public else ""
+    whose = "its media server's" if public else "its media server's or its own public address"
     return told(
-        Status.UNKNOWN,
+        Status.WARN if public else Status.UNKNOWN,
         "other_address",
-        f"The PBX wants the audio at {where}, a public address other than the one it is called at: right if that is "
-        "its media server's or its own public address, and its firewall lets the provider's media in there.",
+        f"The PBX wants the audio at {where}, which is not the address that it is called at{known}: right if that is "
+        f"{whose}, and its firewall lets the provider's media in there.",
+        domain=FaultDomain.PBX if public else FaultDomain.UNDETERMINED,
         remedy=EXTERNAL,
         settle_by="Compare it with nat.public_address of a run beside the PBX; --rtp shows whether audio returns.",
     )
