@@ -113,6 +113,84 @@ def test_the_size_that_a_trace_tells_shows_whether_the_text_is_whole() -> None:
     assert [traced.is_whole for traced in read_trace(cut).messages] == [False, True, True, True]
 
 
+def followed(*chunks: tuple[bool, bytes]) -> bytes:
+    """As tshark -z follow,tcp,ascii,0 writes segments."""
+    head = (
+        b"\n====\nFollow: tcp,ascii\nFilter: tcp.stream eq 0\nNode 0: 203.0.113.9:40112\nNode 1: 198.51.100.70:5070\n"
+    )
+    return head + b"".join((b"" if sent else b"\t") + b"%d\n" % len(data) + data + b"\n" for sent, data in chunks)
+
+
+OK = b"SIP/2.0 200 OK\r\nCall-ID: 1\r\nContent-Length: 0\r\n\r\n"
+DTMF = b"INFO sip:a@b SIP/2.0\r\nContent-Type: application/dtmf-relay\r\nContent-Length: 8\r\n\r\nSignal=5"
+_ENDS_A_LINE = INVITE.index(b"Allow:")
+
+
+@pytest.mark.parametrize("cut", [[400], [_ENDS_A_LINE], [INVITE.index(b"v=0")], [_ENDS_A_LINE, 600, 610], [840]])
+def test_a_message_in_several_segments_of_a_followed_stream(cut: list[int]) -> None:
+    pieces = [(True, INVITE[start:end]) for start, end in pairwise((0, *cut, len(INVITE)))]
+    text = followed((True, DTMF), *pieces, (False, OK), (True, OK))
+    trace = read_trace(text)
+    assert codes(trace) == ["INFO", "INVITE", "200", "200"]
+    traced = trace.messages[1]
+    assert traced.message.raw == INVITE
+    assert (traced.has_head, traced.told.source, trace.messages[2].told.source) == (True, PBX, TRUNK)
+    # Lines keep their numbers, and what is recorded reads the same.
+    lines = text.split(b"\n")
+    assert lines[traced.line - 1].startswith(b"INVITE")
+    assert lines[trace.messages[3].line - 1].startswith(b"SIP/2.0 200 OK")
+    again = read_trace(keep_messages(text, trace).encode())
+    assert [each.message.raw for each in again.messages] == [each.message.raw for each in trace.messages]
+
+
+def test_a_followed_stream_whose_sizes_do_not_fit_is_read_as_it_stands() -> None:
+    lf = INVITE.replace(b"\r\n", b"\n")
+    text = followed((True, lf[:400]), (True, lf[400:]), (False, OK))
+    trace = read_trace(text)
+    assert codes(trace) == ["INVITE", "200"]
+    assert [traced.has_head for traced in trace.messages] == [False, True]
+
+
+def test_of_a_followed_stream_that_is_no_sip_nothing_is_kept() -> None:
+    text = followed((True, b"POST / HTTP/1.1\r\n\r\npassword=hun"), (True, b"ter2&x=y\r\n"))
+    kept = keep_messages(text, read_trace(text))
+    assert "hun" not in kept
+    assert "ter2" not in kept
+
+
+def test_many_false_sizes_are_read_once() -> None:
+    assert read_trace(followed() + b"9999999\n" * 120_000).messages == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + INVITE,
+        INVITE.decode().encode("utf-16"),
+        INVITE.replace(b"\r\n", b"\r\r\n"),
+    ],
+)
+def test_what_windows_makes_of_a_text(data: bytes) -> None:
+    trace = read_trace(data)
+    assert [traced.message.raw for traced in trace.messages] == [INVITE]
+    (again,) = read_trace(keep_messages(data, trace).encode()).messages
+    assert again.message.raw == INVITE
+
+
+def test_ipv4_peers_of_a_socket_of_both_families() -> None:
+    text = b"<--- Received SIP request (9 bytes) from TCP:[::ffff:198.51.100.70]:5070 --->\n" + INVITE
+    assert read_trace(text).messages[0].told.source == TRUNK
+
+
+def test_a_head_that_ends_before_its_end() -> None:
+    head = INVITE.partition(b"Supported")[0]
+    marker = b"2025/11/24 16:00:00.0 203.0.113.9:40112 -> 198.51.100.70:5070\n"
+    for text in (head, head + marker, head + OK):
+        assert not read_trace(text).messages[0].has_head
+    for text in (INVITE, INVITE.replace(b"\r\n\r\n", b"\r\n"), OK):
+        assert read_trace(text).messages[0].has_head
+
+
 def test_a_bare_message() -> None:
     (traced,) = read_trace(INVITE).messages
     assert traced.told == Told()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip import SipMessage, parse_message
@@ -54,6 +55,7 @@ class TracedMessage:
     body: bytes
     head_size: int  # with lines ended by CRLF, the empty line included
     line_count: int  # of the head, the empty line included
+    has_head: bool  # all of it: an empty line or a body followed
     ended_by: str  # "length", "empty_line", "marker", "message", "line", "end": what followed the message
 
     @property
@@ -166,7 +168,8 @@ def _seconds(text: str) -> float | None:
     return days * 86400.0 + clock
 
 
-_PORT_NAMES = {"sip": 5060, "sip-tls": 5061, "https": 443}
+# As tcpdump writes ports without -n.
+_PORT_NAMES = {"sip": 5060, "sip-tls": 5061, "vtsas": 5070, "https": 443}
 
 
 def _socket(text: str, separator: str = ":") -> Socket | None:
@@ -174,7 +177,9 @@ def _socket(text: str, separator: str = ":") -> Socket | None:
     number = _PORT_NAMES.get(port) or (int(port) if re.fullmatch(r"[0-9]{1,5}", port) else None)
     if not found or not host or number is None or number > 65535:
         return None
-    return host.removeprefix("[").removesuffix("]"), number
+    host = host.removeprefix("[").removesuffix("]")
+    # A socket of both families shows IPv4 peers so.
+    return (host[7:] if host.lower().startswith("::ffff:") and "." in host else host), number
 
 
 def _peer(told: Told, peer: str, sent: bool) -> Told:
@@ -374,7 +379,8 @@ class _Reader:
             at += 1
         body: list[str] = []
         body_at = at
-        if ended_by in ("empty_line", "line"):
+        has_head = ended_by in ("empty_line", "line")
+        if has_head:
             at, body, body_at, ended_by = self.take_body(at, begin, head, ended_by)
         octets = "".join(f"{line}\r\n" for line in (*head, "")).encode("utf-8", "surrogateescape")
         shown = "".join(f"{line}\r\n" for line in body).encode("utf-8", "surrogateescape")
@@ -401,6 +407,7 @@ class _Reader:
                 body=shown,
                 head_size=len(octets),
                 line_count=len(head) + 1,
+                has_head=has_head,
                 ended_by=ended_by,
             )
         )
@@ -444,25 +451,96 @@ class _Reader:
         return at, body, begins, "end"
 
 
+def _text(data: bytes, errors: str) -> str:
+    """As much of a text as is read. Windows' shells write UTF-16, and some editors a mark before UTF-8."""
+    data = data[:MAX_TRACE]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip("\r") for line in text.split("\n")]
+
+
+def _join_chunks(lines: list[str]) -> tuple[list[str], list[int]]:
+    """The lines with what tshark's "follow" cut at the ends of TCP segments put together, and where each line stood.
+
+    It writes the size of each segment's payload in a line above it, with a tab where it came from the second node, and
+    a line end behind it. Sizes count CRLF at the line ends; from where one does not fit, nothing is put together."""
+    joined: list[str] = []
+    numbers: list[int] = []
+    is_told, is_fit = False, True
+    before: tuple[str, bool] | None = None  # which node the chunk above came from, and whether its last line goes on
+    at = 0
+    while at < len(lines):
+        is_told = is_told or _FOLLOW.match(lines[at]) is not None
+        match = _CHUNK.match(lines[at]) if is_told and is_fit else None
+        end = _end_of_chunk(lines, at + 1, int(match["size"])) if match else None
+        is_fit = is_fit and (match is None) == (end is None)
+        if match is None or end is None:
+            chunk, first, before, following = [lines[at]], at + 1, None, at + 1
+        else:
+            chunk, first, following = lines[at : end[0]], at + 1, end[0] + (not end[1])
+            if before and before[0] == match["second"] and len(chunk) > 1 and _begin_at(chunk[1], None) is None:
+                chunk, first = chunk[1:], first + 1
+                if before[1]:
+                    joined[-1] += chunk.pop(0)
+                    first += 1
+            before = match["second"], end[1]
+        joined += chunk
+        numbers += range(first, first + len(chunk))
+        at = following
+    return joined, numbers
+
+
+def _end_of_chunk(lines: list[str], at: int, size: int) -> tuple[int, bool] | None:
+    """The line behind so many octets, and whether the last line before it has no end of its own; None where they end
+    elsewhere."""
+    while size > 0 and at < len(lines):
+        length = len(lines[at].encode("utf-8", "surrogateescape"))
+        if length == size:
+            return at + 1, True
+        size -= length + 2
+        at += 1
+    return (at, False) if size == 0 and (at == len(lines) or not lines[at]) else None
+
+
 def read_trace(data: bytes) -> Trace:
     """The SIP messages of a text, in its order; none, where it has none. Raises nothing, for any bytes whatever: what
     looks like a message and is none stands in `skipped`. Reads the first MiB and 512 messages."""
-    text = data[:MAX_TRACE].decode("utf-8", "surrogateescape")
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = _lines(_text(data, "surrogateescape"))
     if lines and not lines[-1]:
         lines.pop()
     if lines and lines[0].startswith(_OUR_TICKET):
         lines = [_unescaped(line) for line in lines]
-    reader = _Reader(lines)
+    joined, numbers = _join_chunks(lines)
+    reader = _Reader(joined)
     reader.run()
-    if not reader.messages and not reader.skipped and (bare := _read_bare(data[:MAX_TRACE])):
-        reader.messages.append(bare)
-        reader.kept.update(range(1, len(lines) + 1))
+    messages, kept = reader.messages, reader.kept
+    if len(joined) < len(lines):
+        messages = [_renumbered(each, numbers) for each in messages]
+        stood = [range(first, after) for first, after in pairwise((*numbers, len(lines) + 1))]
+        kept = {number for each in kept for number in stood[each - 1]}
+    if not messages and not reader.skipped and (bare := _read_bare(data[:MAX_TRACE])):
+        messages.append(bare)
+        kept.update(range(1, len(lines) + 1))
     return Trace(
-        messages=tuple(reader.messages),
-        skipped=tuple(reader.skipped),
-        kept_lines=frozenset(reader.kept),
-        truncated=len(data) > MAX_TRACE or len(reader.messages) >= MAX_MESSAGES,
+        messages=tuple(messages),
+        skipped=tuple((numbers[line - 1], why) for line, why in reader.skipped),
+        kept_lines=frozenset(kept),
+        truncated=len(data) > MAX_TRACE or len(messages) >= MAX_MESSAGES,
+    )
+
+
+def _renumbered(traced: TracedMessage, numbers: list[int]) -> TracedMessage:
+    """The message with the lines' own numbers, where lines were joined."""
+    return replace(
+        traced,
+        line=numbers[traced.line - 1],
+        last_line=numbers[traced.last_line - 1],
+        header_lines=tuple(numbers[each - 1] for each in traced.header_lines),
+        body_line=None if traced.body_line is None else numbers[traced.body_line - 1],
     )
 
 
@@ -495,6 +573,7 @@ def _read_bare(data: bytes) -> TracedMessage | None:
         body=body,
         head_size=len(message.raw) - len(message.body),
         line_count=number - line + 1,
+        has_head=bool(message.end_raw),
         ended_by="end",
     )
 
@@ -528,11 +607,10 @@ def mask_secrets(text: str) -> tuple[str, int]:
 def keep_messages(data: bytes, trace: Trace) -> str:
     """The text that `trace` was read from as it may be recorded: lines that neither belong to a message nor tell about
     one are left empty, so that line numbers stay and a log's other secrets do not."""
-    return "\n".join(_kept_lines(data[:MAX_TRACE].decode("utf-8", "replace"), trace.kept_lines))
+    return "\n".join(_kept_lines(_lines(_text(data, "replace")), trace.kept_lines))
 
 
-def _kept_lines(text: str, kept: frozenset[int]) -> Iterator[str]:
-    lines = text.split("\n")
+def _kept_lines(lines: list[str], kept: frozenset[int]) -> Iterator[str]:
     is_ticket = lines[0].startswith(_OUR_TICKET)
     for number, line in enumerate(lines, 1):
-        yield line.removesuffix("\r") if number in kept or (is_ticket and number == 1) else ""
+        yield line if number in kept or (is_ticket and number == 1) else ""
