@@ -125,7 +125,7 @@ def _pjsip(values: _Values) -> str:
         f"external_signaling_address = {values.public_ip}",
         f"external_signaling_port = {values.listener}",
         f"external_media_address = {values.public_ip}",
-        "; Without these Asterisk takes nothing for outside. Keep those that are yours.",
+        "; Whoever is inside is not told that address, and the PBX's own has to be inside. Keep those that are yours.",
         *(f"local_net = {network}" for network in _PRIVATE_NETWORKS),
         "",
         f"[{template}](!)",

@@ -84,7 +84,7 @@ def apply(patch: str, files: Mapping[str, str]) -> dict[str, str]:
             assert right == ((len(new) + 1 if right[1] else len(new)), right[1])
             at += 1
             took = gave = 0
-            while at < len(lines) and lines[at][:1] in (" ", "-", "+", "\\"):
+            while (took, gave) != (left[1], right[1]) or lines[at : at + 1] == ["\\ No newline at end of file"]:
                 sign, body = lines[at][:1], lines[at][1:]
                 at += 1
                 if sign == "\\":

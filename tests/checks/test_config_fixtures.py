@@ -66,7 +66,7 @@ VERDICTS: dict[str, tuple[tuple[str, ...], dict[str, str], dict[str, str]]] = {
     "freepbx": (
         ("pjsip.conf", "rtp.conf"),
         {
-            "config.peer": "not_tcp",  # the semicolon
+            "config.peer": "object_refused",  # the match lines; and calls go over UDP, by the semicolon
             "config.identification": "part_of_the_pops",
             "config.codec_order": "other_order",
             "config.external_address": "missing",  # the trunk's own transport has none, and the others do

@@ -20,6 +20,7 @@ from vsipcheck.checks.config_rules import (
     judge_nat,
     judge_peer,
     judge_registration,
+    with_refusals,
 )
 from vsipcheck.checks.config_trunk import Trunk
 from vsipcheck.checks.config_verdict import GUIDE_SECTIONS, Verdict, World
@@ -95,7 +96,7 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
     told: set[str] = set()
     for trunk in trunks:
         for finding_id, rule in _RULES:
-            writer.add(finding_id, trunk.target, rule(trunk, world))
+            writer.add(finding_id, trunk.target, with_refusals(finding_id, trunk, rule(trunk, world)))
         target, verdict = judge_rtp_range(configuration, trunk, world)
         if target not in told:
             told.add(target)

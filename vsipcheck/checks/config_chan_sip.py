@@ -134,6 +134,8 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
         call_limit=peer.own("call-limit", "busylevel"),
         port=port if port.written else None,
         registration_edits=erase(*registers),
+        encryption=next((each.setting for key in ("encryption", "avpf") if (each := peer.switch(key)).on), None),
+        access=(tuple(setting_of(each, each.name) for each in section.all("permit", "deny", "acl")),),
     )
 
 
@@ -151,11 +153,12 @@ def _destinations(peer: _Peer) -> tuple[Destination, ...]:
     if setting.value is None:
         return ()
     name, port = split_host(setting.value.partition(",")[0].partition(";")[0])
+    in_name = setting is host and port is not None
     if setting is host and port is None:
         port = port_of(peer.own("port").value)
     transport = peer.get("transport", default="udp")
     first = next(iter(split_list((transport.value or "").lower())), "udp")
-    return (Destination(name, _PORT if port is None else port, first, setting, transport),)
+    return (Destination(name, _PORT if port is None else port, first, setting, transport, in_name),)
 
 
 def _listening(peer: _Peer) -> Listening:

@@ -19,6 +19,7 @@ from vsipcheck.checks.config_trunk import (
     Switch,
     Trunk,
     is_provider,
+    network_of,
     port_of,
     split_uri,
 )
@@ -146,7 +147,14 @@ def _trunk(
         ),
         registration_stops_calls=True,
         settings_unread=unread,
+        encryption=next((param_setting(each, each.name) for each in gateway.variables if _encrypts(each)), None),
     )
+
+
+def _encrypts(variable: Param) -> bool:
+    """Whether calls of the gateway are offered as RTP/SAVP alone."""
+    named = variable.name in ("rtp_secure_media", "rtp_secure_media_outbound", "sip_secure_media")
+    return named and (is_true(variable.value) or variable.value.lower().startswith("mandatory"))
 
 
 def _destinations(gateway: Gateway) -> tuple[Destination, ...]:
@@ -205,18 +213,34 @@ def _identification(settings: _Profile, lists: dict[str, AccessList], unread: st
         return Identification(
             (), impossible="auth-calls is on, so that strangers are asked for a password", setting=auth.setting
         )
-    known = [lists[name] for name, _ in names if name in lists]
-    if len(known) < len(names):
-        missing = next(name for name, _ in names if name not in lists)
-        return Identification((), unreadable=f"the access list {missing} was not among the files", setting=names[-1][1])
-    sources = tuple(
-        Setting("node", node.cidr, node.place)
-        for each in known
-        for node in each.nodes
-        if node.type.lower() == "allow" and node.cidr
-    )
-    anybody = any(each.default.lower() == "allow" for each in known)
-    return Identification(sources, anybody=anybody, limited=True, setting=names[-1][1])
+    setting = names[-1][1]
+    # A list that is no list's name is one of networks. What follows a colon is a context.
+    written = [name for name, _ in names if "/" in name]
+    named = [name.partition(":")[0] for name, _ in names if "/" not in name]
+    if named == ["none"] and not written:
+        return Identification((), anybody=True, setting=setting)
+    known = [lists[name] for name in named if name in lists]
+    sources = [Setting("node", network, setting.place) for network in written]
+    unseen = next((f"the access list {name} was not among the files" for name in named if name not in lists), None)
+    anybody = False
+    for each in known:
+        nodes = [(node, node.allows(each)) for node in each.nodes]
+        sources += [
+            Setting("node", one, node.place)
+            for node, allows in nodes
+            for one in split_list(node.cidr or "")
+            if allows and not each.allows
+        ]
+        if any(node.domain and not node.cidr for node, _ in nodes):
+            unseen = f"the access list {each.name} goes by the users of a domain, which were not read"
+        denied = [network_of(one) for node, allows in nodes if not allows for one in split_list(node.cidr or "")]
+        if each.allows and any(network is None or not network.is_private for network in denied):
+            unseen = f"whether the provider is among those that the access list {each.name} denies is not told here"
+        else:
+            anybody |= each.allows
+    if unseen is not None and not anybody:
+        return Identification((), unreadable=unseen, setting=setting)
+    return Identification(tuple(sources), anybody=anybody, limited=True, setting=setting)
 
 
 def _codecs(gateway: Gateway, settings: _Profile, unread: str | None) -> Codecs:

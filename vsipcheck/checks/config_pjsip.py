@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from vsipcheck.checks.config_asterisk import home_of, rtp_name, setting_of
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_patch import Edit
+from vsipcheck.checks.config_pjsip_options import knows, owner_of
 from vsipcheck.checks.config_trunk import (
     Codecs,
     Destination,
@@ -17,9 +18,12 @@ from vsipcheck.checks.config_trunk import (
     Identification,
     Listener,
     Listening,
+    Refusal,
     Setting,
     Switch,
     Trunk,
+    Way,
+    erase,
     is_provider,
     port_of,
     split_host,
@@ -68,18 +72,79 @@ class _Object:
 
 
 class _World:
-    """All objects by their type."""
+    """All objects by their type. Sorcery goes by the first `type` of a section, spelled to the letter."""
 
     def __init__(self, config: AsteriskConfig) -> None:
         self.objects: dict[str, dict[str, Section]] = {}
+        self.twice: dict[str, tuple[Section, Section]] = {}  # by type: two objects of one name, the first such pair
+        self._included_from = {file.path: file.included_from for file in config.files}
         for section in config.sections:
-            kind = section.last("type")
+            kind = section.first("type")
             if section.is_template or kind is None:
                 continue
-            self.objects.setdefault(kind.value.strip().lower(), {})[section.name] = section
+            named = self.objects.setdefault(kind.value, {})
+            if (earlier := named.get(section.name)) is not None:
+                self.twice.setdefault(kind.value, (earlier, section))
+            named[section.name] = section
 
     def of(self, kind: str) -> dict[str, Section]:
         return self.objects.get(kind, {})
+
+    def root(self, path: str) -> str:
+        """The file that was named, of one that it includes."""
+        while (place := self._included_from.get(path)) is not None:
+            path = place.path
+        return path
+
+    def refusals(self, finding_id: str, kind: str, objects: Iterable[_Object]) -> list[Refusal]:
+        """Why Asterisk creates no object of the type, or not these."""
+        found = [self._duplicate(finding_id, kind, *self.twice[kind])] if kind in self.twice else []
+        return found + [odd for each in objects if (odd := _odd_options(finding_id, kind, each)) is not None]
+
+    def _duplicate(self, finding_id: str, kind: str, first: Section, second: Section) -> Refusal:
+        return Refusal(
+            finding_id,
+            "duplicate_object",
+            f"[{first.name}] of type {kind} stands at {first.place} and at {second.place}: where Asterisk reads both, "
+            f"it loads no {kind} of that file at all.",
+            f"Leave one of the two, or add to the first by [{first.name}](+).",
+            second.place,
+            certain=self.root(first.place.path) == self.root(second.place.path),
+        )
+
+
+def _odd_options(finding_id: str, kind: str, of: _Object) -> Refusal | None:
+    """The options that no such object has, where it has any."""
+    odd = [
+        setting_of(variable, variable.name)
+        for variable in of.section.variables
+        if variable.name.startswith(of.prefix) and not knows(kind, variable.name.removeprefix(of.prefix))
+    ]
+    if not odd:
+        return None
+    owners = {line: owner_of(line.key.removeprefix(of.prefix)) for line in odd}
+    first = next((line for line, owner in owners.items() if owner is not None), odd[0])
+    owner = owners[first]
+    names = ", ".join(f"{line.key} ({line.place})" for line in odd)
+    told = (
+        f"[{of.name}] has what no {kind} has: {names}. Asterisk creates no object with an option that it does not know"
+    )
+    if owner is None:
+        told, remedy = f"{told}, and none that is known here has it.", "Take it out, or spell it as Asterisk does."
+    else:
+        told += ": nothing of this section is in effect."
+        remedy = f"Take it out of [{of.name}]: {first.key} belongs into a section of type {owner}."
+        if owner == "chan_sip":
+            remedy = f"Take it out of [{of.name}]: {first.key} is chan_sip's, and res_pjsip has other names."
+    return Refusal(
+        finding_id,
+        "unknown_option" if owner is None else "object_refused",
+        told,
+        remedy,
+        first.place or of.section.place,
+        certain=owner is not None,
+        edits=erase(*odd) if all(line.own for line in odd) else (),
+    )
 
 
 def endpoints_of(config: AsteriskConfig) -> list[Section]:
@@ -111,8 +176,9 @@ def _with_sources(trunk: Trunk, sources: tuple[Setting, ...]) -> Trunk:
 
 
 def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | None:
-    aors = [world.of("aor")[name] for name in split_list(endpoint.get("aors").value or "") if name in world.of("aor")]
-    unread = [name for name in split_list(endpoint.get("aors").value or "") if name not in world.of("aor")]
+    named = split_list(endpoint.get("aors").value or "")
+    aors = [_Object(world.of("aor")[name]) for name in named if name in world.of("aor")]
+    unread = [name for name in named if name not in world.of("aor")]
     contacts = [setting_of(variable, "contact") for aor in aors for variable in aor.all("contact")]
     contacts = [
         Setting(contact.key, uri, contact.place, contact.raw, contact.own)
@@ -122,7 +188,7 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
     identifies = [
         section
         for section in world.of("identify").values()
-        if (named := section.last("endpoint")) is not None and named.value == endpoint.name
+        if (whose := section.last("endpoint")) is not None and whose.value == endpoint.name
     ]
     matches = [
         Setting("match", one, variable.place, variable.raw, variable.inherited_from is None)
@@ -131,6 +197,11 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
         for one in split_list(variable.value)
     ]
     proxy = endpoint.get("outbound_proxy")
+    refusals = [
+        *world.refusals("config.peer", "endpoint", [endpoint]),
+        *world.refusals("config.peer", "aor", aors),
+        *world.refusals("config.identification", "identify", map(_Object, identifies)),
+    ]
     hosts = [split_uri(contact.value or "")[0] for contact in contacts]
     hosts += [split_uri(proxy.value)[0]] if proxy.value else []
     hosts += [match.value or "" for match in matches]
@@ -141,7 +212,6 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
     if not any(is_provider(host.partition("/")[0], profile) for host in hosts if host):
         return None
     headers = [variable for section in identifies for variable in section.all("match_header")]
-    by_ip = "ip" in split_list((endpoint.get("identify_by", default="username,ip").value or "").lower())
     home = home_of(identifies[0]) if identifies else None
     return _trunk(
         endpoint,
@@ -156,7 +226,7 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
         match_setting=matches[-1] if matches else None,
         identify_home=home,
         by_header=bool(headers),
-        by_ip=by_ip,
+        refusals=refusals,
         registration_edits=tuple(_without(section) for section in registrations),
         destination_unread=f"the aor {unread[0]} was not among the files" if unread and not contacts else None,
     )
@@ -185,12 +255,15 @@ def _of_wizard(section: Section, world: _World, profile: Profile) -> Trunk | Non
     hosts = [split_host(one.value or "")[0] for one in remote] + [endpoint.get("from_domain").value or ""]
     if not any(is_provider(host, profile) for host in hosts if host):
         return None
+    proxy = whole.get("outbound_proxy")
+    if not proxy.value:
+        proxy = endpoint.get("outbound_proxy")
     registers = whole.get("sends_registrations", default="no")
     sends, accepts = whole.get("sends_auth", default="no"), whole.get("accepts_auth", default="no")
     return _trunk(
         endpoint,
         world,
-        destinations=_destinations(contacts),
+        destinations=_destinations([proxy] if proxy.value else contacts),
         registers=(registers,) if is_true(registers.value or "") else (),
         challenges=(accepts,) if is_true(accepts.value or "") else (),
         answers=(sends,) if is_true(sends.value or "") else (),
@@ -198,7 +271,11 @@ def _of_wizard(section: Section, world: _World, profile: Profile) -> Trunk | Non
         match_setting=matches[-1] if matches else None,
         identify_home=whole.home,
         by_header=False,
-        by_ip=True,
+        refusals=[
+            *world.refusals("config.peer", "endpoint", [endpoint]),
+            *world.refusals("config.peer", "aor", [_Object(section, "aor/")]),
+            *world.refusals("config.identification", "identify", [_Object(section, "identify/")]),
+        ],
         transport=whole.get("transport"),
     )
 
@@ -244,16 +321,15 @@ def _trunk(
     match_setting: Setting | None,
     identify_home: Home | None,
     by_header: bool,
-    by_ip: bool,
+    refusals: list[Refusal],
     transport: Setting | None = None,
     registration_edits: tuple[Edit, ...] = (),
     destination_unread: str | None = None,
 ) -> Trunk:
     named = transport or endpoint.get("transport")
     pai, rpid = endpoint.switch("send_pai", default=False), endpoint.switch("send_rpid", default=False)
-    impossible = None
-    if matches and not by_ip:
-        impossible = "identify_by leaves out ip, so that no address is looked at"
+    by = endpoint.get("identify_by", default="username,ip")
+    by_ip = endpoint.prefix or "ip" in split_list((by.value or "").lower())
     return Trunk(
         dialect=Dialect.PJSIP,
         name=endpoint.name,
@@ -269,7 +345,7 @@ def _trunk(
             anybody=not matches and "anonymous" in world.of("endpoint"),
             limited=True,
             unreadable="it matches a header, whose value is not looked at" if by_header and not matches else None,
-            impossible=impossible,
+            unnamed=None if by_ip or not matches else by,
             setting=match_setting,
             home=identify_home,
             key=f"{'identify/' if endpoint.prefix else ''}match",
@@ -288,7 +364,46 @@ def _trunk(
         call_limit=endpoint.get("device_state_busy_at"),
         registration_edits=registration_edits,
         destination_unread=destination_unread,
+        way=_way(named, world),
+        refusals=_in_order((*refusals, *world.refusals("config.listener", "transport", _tcp_objects(named, world)))),
+        encryption=_encryption(endpoint),
+        access=_access(endpoint, world),
     )
+
+
+def _in_order(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
+    """What is for certain first."""
+    return tuple(sorted(refusals, key=lambda refusal: not refusal.certain))
+
+
+def _way(named: Setting, world: _World) -> Way | None:
+    """The transport that the endpoint names for its own calls: one of another protocol than the URI's carries none."""
+    if not named.value:
+        return None
+    section = world.of("transport").get(named.value)
+    protocol = section.last("protocol") if section is not None else None
+    told = None if section is None else protocol.value.strip().lower() if protocol is not None else "udp"
+    tcp = _tcp_transports(named, world)
+    return Way(named, told, tcp[0].name if tcp else None)
+
+
+def _encryption(endpoint: _Object) -> Setting | None:
+    """What makes the offer another profile than RTP/AVP."""
+    optimistic = endpoint.switch("media_encryption_optimistic", default=False)
+    media = endpoint.get("media_encryption")
+    if media.value and media.value.lower() != "no" and not optimistic.on:
+        return media
+    return next(
+        (switch.setting for key in ("webrtc", "use_avpf") if (switch := endpoint.switch(key, default=False)).on), None
+    )
+
+
+def _access(endpoint: _Object, world: _World) -> tuple[tuple[Setting, ...], ...]:
+    """The access lists that a call has to pass, each with its rules in order: the endpoint's, and those for all."""
+    keys = ("deny", "permit", "acl")
+    own = tuple(setting_of(variable, variable.name.removeprefix(endpoint.prefix)) for variable in endpoint.all(*keys))
+    of_all = (section.all(*keys) for section in world.of("acl").values())
+    return own, *(tuple(setting_of(variable, variable.name) for variable in rules) for rules in of_all)
 
 
 def _codecs(endpoint: _Object) -> Codecs:
@@ -320,6 +435,10 @@ def _tcp_transports(named: Setting, world: _World) -> list[Section]:
     ]
     chosen = [section for section in tcp if section.name == named.value]
     return chosen or tcp
+
+
+def _tcp_objects(named: Setting, world: _World) -> list[_Object]:
+    return [_Object(section) for section in _tcp_transports(named, world)]
 
 
 def _listening(named: Setting, world: _World) -> Listening:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from vsipcheck.checks.config_patch import Edit
 from vsipcheck.checks.config_trunk import (
     Destination,
     Home,
+    Network,
     Setting,
     Trunk,
     contains,
@@ -25,6 +27,26 @@ from vsipcheck.model import Confidence, Status
 from vsipcheck.wire.ip import is_public
 
 _PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+
+
+def with_refusals(finding_id: str, trunk: Trunk, verdict: Verdict) -> Verdict:
+    """The verdict, or that the PBX has nothing of what it is about. What mends both is one diff."""
+    own = [refusal for refusal in trunk.refusals if refusal.finding_id == finding_id]
+    first = next(iter(own), None)
+    bad = verdict.status in (Status.WARN, Status.FAIL)
+    if first is None or (bad and not first.certain):
+        return verdict
+    whole = all(refusal.edits for refusal in own)
+    edits = [edit for refusal in own for edit in refusal.edits]
+    return Verdict(
+        Status.FAIL if first.certain else Status.WARN,
+        first.reason,
+        f"{first.summary} {verdict.summary}" if bad else first.summary,
+        f"{first.remedy} {verdict.remedy}" if bad and verdict.remedy else first.remedy,
+        place=first.place,
+        edits=_merged((*edits, *verdict.edits)) if whole else (),
+        confidence=Confidence.PROVEN if first.certain else Confidence.LIKELY,
+    )
 
 
 # --- where calls go ---
@@ -51,6 +73,8 @@ def judge_peer(trunk: Trunk, world: World) -> Verdict:
             return verdict
     first = trunk.destinations[0]
     told = f"Calls go to {_told(first)}."
+    if (found := _judge_way(trunk, told, world)) is not None:
+        return found
     if trunk.contact_transport is not None:
         setting = trunk.contact_transport
         return Verdict(
@@ -64,6 +88,40 @@ def judge_peer(trunk: Trunk, world: World) -> Verdict:
             confidence=Confidence.LIKELY,
         )
     return Verdict(Status.PASS, "as_the_guide", told, place=first.setting.place or trunk.place)
+
+
+def _judge_way(trunk: Trunk, told: str, world: World) -> Verdict | None:
+    """Whether the transport that the trunk names carries what the URI asks for."""
+    way, wanted = trunk.way, world.profile.signalling.transport
+    if way is None or way.protocol == wanted:
+        return None
+    place = way.setting.place or trunk.place
+    if way.protocol is None:
+        return Verdict(
+            Status.UNKNOWN,
+            "transport_unread",
+            f"{told} But {way.setting}, and no transport of that name is in what was read: without it no call is "
+            "placed.",
+            settle_by="Give the file that it stands in.",
+            place=place,
+        )
+    return Verdict(
+        Status.FAIL,
+        "transport_mismatch",
+        f"{told} But {way.setting} is a transport of {way.protocol.upper()}: Asterisk finds it unsuitable for that "
+        "URI, and places no call.",
+        f"Name a transport of {wanted.upper()}, or none.",
+        place=place,
+        edits=_way_edits(trunk, world),
+    )
+
+
+def _way_edits(trunk: Trunk, world: World) -> tuple[Edit, ...]:
+    """Have the trunk name a transport of the protocol that it is to use, where there is one."""
+    way = trunk.way
+    if way is None or way.other is None or way.protocol in (None, world.profile.signalling.transport):
+        return ()
+    return trunk.home.write((way.setting.key, way.other), over=(way.setting,))
 
 
 def _told(destination: Destination) -> str:
@@ -84,6 +142,16 @@ def _judge_destination(trunk: Trunk, destination: Destination, world: World) -> 
             "media_address",
             f"{told}: that is a media address, where RTP goes. SIP is spoken at {' and '.join(names)}.",
             f"Point the trunk at {names[0]}.",
+            place=place,
+            edits=edits,
+        )
+    if trunk.dialect is Dialect.CHAN_SIP and destination.setting.key == "host" and destination.port_in_name:
+        return Verdict(
+            Status.FAIL,
+            "port_in_host",
+            f"{destination.setting}: chan_sip looks the whole of it up as a name, finds none, and drops the peer. The "
+            "port is a setting of its own.",
+            f"Set host to {host}, and port to {signalling.port}.",
             place=place,
             edits=edits,
         )
@@ -114,6 +182,17 @@ def _judge_destination(trunk: Trunk, destination: Destination, world: World) -> 
             place=destination.transport_setting.place or place,
             edits=edits,
         )
+    if destination.setting.key.endswith("outbound_proxy") and not _LOOSE.search(destination.setting.value or ""):
+        return Verdict(
+            Status.FAIL,
+            "strict_route",
+            f"{destination.setting}, without lr: Asterisk then writes the proxy into the Request-URI, and the number "
+            "that is called stands in a Route header, where the provider does not look for it.",
+            "Write \\;lr behind the URI of the proxy.",
+            place=place,
+            edits=edits,
+            confidence=Confidence.LIKELY,
+        )
     if network_of(host) is not None:
         return Verdict(
             Status.WARN,
@@ -136,6 +215,9 @@ def _judge_destination(trunk: Trunk, destination: Destination, world: World) -> 
             confidence=Confidence.LIKELY,
         )
     return None
+
+
+_LOOSE = re.compile(r";\s*lr\b", re.IGNORECASE)
 
 
 def _destination_edits(trunk: Trunk, destination: Destination | None, world: World) -> tuple[Edit, ...]:
@@ -169,10 +251,14 @@ def _destination_edits(trunk: Trunk, destination: Destination | None, world: Wor
             over=(old, registered),
         )
     old = destination.setting if destination is not None else None
-    if old is None or old.place is None or old.key != "contact" or not old.own or "," in (old.raw or ""):
+    if old is None or old.place is None or not old.own or "," in (old.raw or ""):
         return ()
-    line = f"contact = sip:{host}:{signalling.port}\\;transport={signalling.transport}"
-    return (Edit(old.place.path, old.place.line, old.place.line, (line,)),)
+    if old.key.rpartition("/")[2] not in ("contact", "outbound_proxy"):
+        return ()
+    line = f"{old.key} = sip:{host}:{signalling.port}\\;transport={signalling.transport}"
+    if old.key != "contact":
+        line += "\\;lr"
+    return _merged((Edit(old.place.path, old.place.line, old.place.line, (line,)), *_way_edits(trunk, world)))
 
 
 # --- where calls come in ---
@@ -376,6 +462,13 @@ def judge_identification(trunk: Trunk, world: World) -> Verdict:
             place=place,
             edits=_identify_edits(trunk, world, _all_sources(world)),
         )
+    ported = [
+        source for source in known.sources if trunk.dialect is Dialect.PJSIP and split_host(source.value or "")[1]
+    ]
+    if ported:
+        return _ported(trunk, ported)
+    if (denied := _judge_access(trunk, world)) is not None:
+        return denied
     names = {split_host(source.value or "")[0].lower() for source in known.sources}
     networks = [network for name in names if (network := network_of(name)) is not None]
     # What is matched by address and is none of the media regions': it may be where the signalling names lead.
@@ -418,8 +511,100 @@ def judge_identification(trunk: Trunk, world: World) -> Verdict:
             edits=_identify_edits(trunk, world, media),
             confidence=Confidence.POSSIBLE,
         )
+    if known.unnamed is not None:
+        value = ",".join(item for item in (known.unnamed.value, "ip") if item)
+        return Verdict(
+            Status.WARN,
+            "ip_not_named",
+            f"The provider's calls are known by {told}. {known.unnamed} leaves out ip: the documentation of Asterisk "
+            "wants it there, though the versions that are known here look at match all the same.",
+            f"Set identify_by = {value}.",
+            place=known.unnamed.place or place,
+            edits=trunk.home.write((known.unnamed.key, value), over=(known.unnamed,)),
+            confidence=Confidence.POSSIBLE,
+        )
     password = " No password is set, so that insecure needs no invite." if trunk.dialect is Dialect.CHAN_SIP else ""
     return Verdict(Status.PASS, "by_address", f"The provider's calls are known by {told}.{password}", place=place)
+
+
+def _ported(trunk: Trunk, ported: Sequence[Setting]) -> Verdict:
+    """`match` with a port."""
+    known = trunk.identification
+    edits: list[Edit] = []
+    for line in {source.place: source for source in ported}.values():
+        hosts = [split_host(each.value or "")[0] for each in known.sources if each.place == line.place]
+        if line.key == known.key and known.home is not None:
+            edits += known.home.write((line.key, ",".join(hosts)), over=(line,))
+    names = ", ".join(source.value or "" for source in ported)
+    return Verdict(
+        Status.FAIL,
+        "port_in_match",
+        f"{ported[0].key} names a port ({names}). It would be the port that calls come from, which over TCP is any; "
+        "older versions refuse the whole identify for it.",
+        "Match names and addresses alone.",
+        place=ported[0].place or trunk.place,
+        edits=_merged(edits),
+        confidence=Confidence.LIKELY,
+    )
+
+
+def _judge_access(trunk: Trunk, world: World) -> Verdict | None:
+    """Whether permit and deny keep the provider out; None where they do not."""
+    for rules in trunk.access:
+        written = [rule for rule in rules if rule.value]
+        named = next((rule for rule in written if rule.key.lower() == "acl"), None)
+        if named is not None:
+            return not_read("Whether the provider is let in was", f"{named} stands in acl.conf", named.place)
+        entries = [(rule, *entry) for rule in written for entry in _access_entries(rule)]
+        # What a later permit takes back, and what is inside, keeps no provider out.
+        denies = [
+            (rule, network)
+            for at, (rule, allows, network) in enumerate(entries)
+            if not allows
+            and (network.prefixlen == 0 or not network.is_private)
+            and not any(later and _within(network, wider) for _, later, wider in entries[at + 1 :])
+        ]
+        if not denies:
+            continue
+        last = denies[-1][0]
+        known = sorted(address for addresses in world.pop_addresses.values() for address in addresses)
+        out = [address for address in known if not _lets_in(entries, address)]
+        unseen = [name for name, addresses in world.pop_addresses.items() if not addresses]
+        if out:
+            return Verdict(
+                Status.FAIL,
+                "denied",
+                f"{last}, and no permit lets {', '.join(out)} in: calls from there are rejected.",
+                "Permit the provider's addresses.",
+                place=last.place or trunk.place,
+            )
+        if unseen:
+            return Verdict(
+                Status.UNKNOWN,
+                "addresses_unknown",
+                f"{last}: whether the addresses of {' and '.join(unseen)} are let in was not seen.",
+                settle_by="Run `vsipcheck all --pbx-config`, which looks the names up, or have the provider name the "
+                "addresses its INVITEs come from.",
+                place=last.place or trunk.place,
+            )
+    return None
+
+
+def _access_entries(rule: Setting) -> list[tuple[bool, Network]]:
+    """What a permit or deny names: whether it is let in, and the network. "!" turns one around."""
+    items = [item.strip() for item in (rule.value or "").split(",")]
+    allows = rule.key.lower() == "permit"
+    found = [(allows is not item.startswith("!"), network_of(item.removeprefix("!"))) for item in items]
+    return [(lets_in, network) for lets_in, network in found if network is not None]
+
+
+def _lets_in(entries: Sequence[tuple[Setting, bool, Network]], address: str) -> bool:
+    """The last that fits decides; without one, all are let in."""
+    return next((allows for _, allows, network in reversed(entries) if contains([network], address)), True)
+
+
+def _within(inner: Network, outer: Network) -> bool:
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
 
 
 def _all_sources(world: World) -> list[str]:
@@ -822,6 +1007,8 @@ def judge_external(trunk: Trunk, world: World) -> Verdict:
     remedy = f"Set {' and '.join(external.keys)} to {measured or 'your static public address'}."
     edits = _external_edits(trunk, measured)
     for key, setting in zip(("signalling", "media"), (external.signalling, external.media), strict=True):
+        if setting is None and _own_public(trunk, world) is not None:
+            continue  # what is told instead is as public
         if setting is None:
             return Verdict(
                 Status.FAIL,
@@ -834,25 +1021,69 @@ def judge_external(trunk: Trunk, world: World) -> Verdict:
             )
         if (verdict := _judge_told(trunk, setting, world, remedy, edits)) is not None:
             return verdict
-    if external.local_networks is not None and not external.local_networks:
-        home = external.home
-        lines = [f"{external.local_key} = {network}" for network in _PRIVATE_NETWORKS]
-        return Verdict(
-            Status.FAIL,
-            "no_local_networks",
-            f"{external.signalling} is set and no {external.local_key}: Asterisk then takes nothing for outside, "
-            "and the public address is never told.",
-            f"Name the networks on your side of the NAT as {external.local_key}.",
-            place=place,
-            edits=() if home is None else (home.insert(*lines),),
-            confidence=Confidence.LIKELY,
-        )
+    if external.local_networks is not None and (wrong := _judge_local_networks(trunk, external.local_networks, world)):
+        return wrong
     shown = external.media if external.media is not None else external.signalling
     return Verdict(
         Status.PASS,
         "as_measured",
         f"{shown} is the public address that {world.measured_by}.",
         place=place,
+    )
+
+
+def _judge_local_networks(trunk: Trunk, named: Sequence[Setting], world: World) -> Verdict | None:
+    """Whether Asterisk tells the public address to the provider, and to nobody inside."""
+    external, key = trunk.external, trunk.external.local_key
+    lines = [f"{key} = {network}" for network in _PRIVATE_NETWORKS]
+    edits = () if external.home is None else (external.home.insert(*lines),)
+    if not named:
+        # res_pjsip takes all for outside where none is named; chan_sip, and res_pjsip of old, nobody.
+        old = trunk.dialect is Dialect.CHAN_SIP
+        return Verdict(
+            Status.FAIL if old else Status.WARN,
+            "no_local_networks",
+            f"{external.signalling} is set and no {key}: "
+            + (
+                "Asterisk then takes nothing for outside, and the public address is never told."
+                if old
+                else "Asterisk then takes everybody for outside, so that phones inside are told the public address as "
+                "well; old versions tell it to nobody."
+            ),
+            f"Name the networks on your side of the NAT as {key}.",
+            place=trunk.place if external.signalling is None else external.signalling.place,
+            edits=edits,
+            confidence=Confidence.LIKELY,
+        )
+    networks = {setting: network for setting in named if (network := network_of(setting.value or "")) is not None}
+    provider = {media.address for media in world.profile.media.addresses}.union(*world.pop_addresses.values())
+    for setting, network in networks.items():
+        if inside := sorted(address for address in provider if contains([network], address)):
+            return Verdict(
+                Status.FAIL,
+                "provider_is_local",
+                f"{setting} holds {inside[0]}, which is the provider's: Asterisk takes it for one inside, and never "
+                "tells it the public address.",
+                f"Name as {key} what is on your side of the NAT, and nothing else.",
+                place=setting.place,
+                edits=(*erase(setting), *edits) if len(networks) == 1 else erase(setting),
+            )
+    bound = external.bound
+    if trunk.dialect is not Dialect.PJSIP or bound is None or network_of(bound) is None or is_public(bound):
+        return None
+    if contains(networks.values(), bound):
+        return None
+    own = next(
+        (network for network in map(network_of, _PRIVATE_NETWORKS) if network and contains([network], bound)), None
+    )
+    return Verdict(
+        Status.FAIL,
+        "own_network_missing",
+        f"No {key} holds {bound}, the PBX's own address: Asterisk takes that for public, and leaves it in the SDP.",
+        f"Name the PBX's own network as {key}.",
+        place=named[0].place,
+        edits=() if external.home is None or own is None else (external.home.insert(f"{key} = {own}"),),
+        confidence=Confidence.LIKELY,
     )
 
 
@@ -937,6 +1168,14 @@ def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits
     )
 
 
+def _own_public(trunk: Trunk, world: World) -> str | None:
+    """The public address that the PBX has itself, where it is seen to have one."""
+    bound = trunk.external.bound
+    if bound is not None and network_of(bound) is not None:
+        return bound if is_public(bound) else None
+    return world.sources[0] if world.sources and all(map(is_public, world.sources)) else None
+
+
 def _judge_no_external(trunk: Trunk, world: World) -> Verdict:
     external, measured = trunk.external, world.public_address
     keys = " and ".join(external.keys)
@@ -955,8 +1194,7 @@ def _judge_no_external(trunk: Trunk, world: World) -> Verdict:
             edits=_external_edits(trunk, measured or _literal(external.elsewhere)),
             confidence=Confidence.LIKELY,
         )
-    if (bound is not None and is_public(bound)) or (world.sources and not inside):
-        own = bound if bound is not None and is_public(bound) else world.sources[0]
+    if (own := _own_public(trunk, world)) is not None:
         return Verdict(
             Status.PASS,
             "no_nat",
@@ -1022,6 +1260,17 @@ def _merged(edits: Sequence[Edit]) -> tuple[Edit, ...]:
 
 
 def judge_media_path(trunk: Trunk, world: World) -> Verdict:
+    if (encryption := trunk.encryption) is not None:
+        return Verdict(
+            Status.FAIL,
+            "not_plain_rtp",
+            f"{encryption}: calls are offered as another profile than RTP/AVP, and those of the provider have to be. "
+            "Its media is plain RTP, so that calls fail both ways.",
+            f"Set {encryption.key} to no.",
+            place=encryption.place or trunk.place,
+            edits=_plain_edits(trunk, encryption),
+            confidence=Confidence.LIKELY,
+        )
     setting = trunk.direct_media
     place = setting.place or trunk.place
     value = (setting.value or "").strip().lower()
@@ -1056,3 +1305,9 @@ def judge_media_path(trunk: Trunk, world: World) -> Verdict:
         edits=edits,
         confidence=Confidence.LIKELY,
     )
+
+
+def _plain_edits(trunk: Trunk, encryption: Setting) -> tuple[Edit, ...]:
+    if trunk.dialect is Dialect.FREESWITCH:
+        return erase(encryption) if encryption.raw is not None and encryption.raw.count("<") == 1 else ()
+    return trunk.home.write((encryption.key, "no"), over=(encryption,))

@@ -125,6 +125,7 @@ class Destination(NamedTuple):
     transport: str | None
     setting: Setting
     transport_setting: Setting
+    port_in_name: bool = False  # where the PBX takes no port there
 
 
 class Listener(NamedTuple):
@@ -158,6 +159,7 @@ class Identification:
     limited: bool = False
     unreadable: str | None = None  # what decides was not read
     impossible: str | None = None  # why nothing can match
+    unnamed: Setting | None = None  # what names the ways to match, and not this one
     setting: Setting | None = None
     home: Home | None = None  # where more sources are written
     key: str = ""
@@ -189,6 +191,30 @@ class External:
     unreadable: str | None = None
     local_key: str = ""
     elsewhere: Setting | None = None  # another transport of the same PBX tells one
+
+
+class Way(NamedTuple):
+    """The transport by which the trunk's own calls have to go. `protocol` is None where it was not read."""
+
+    setting: Setting
+    protocol: str | None
+    other: str | None  # one of TCP
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the PBX has none of what the configuration describes. `finding_id` is whose verdict that decides.
+
+    Not `certain`: as far as it is known here, or only where the PBX reads two files that were named apart.
+    """
+
+    finding_id: str
+    reason: str
+    summary: str
+    remedy: str
+    place: Place
+    certain: bool
+    edits: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +252,10 @@ class Trunk:
     registration_stops_calls: bool = False
     destination_unread: str | None = None
     settings_unread: str | None = None  # the file that decides most and was not read
+    way: Way | None = None
+    refusals: tuple[Refusal, ...] = ()
+    encryption: Setting | None = None  # what keeps the offer from plain RTP
+    access: tuple[tuple[Setting, ...], ...] = ()  # lists of permit, deny and acl: in each the last that fits decides
 
     @property
     def target(self) -> str:

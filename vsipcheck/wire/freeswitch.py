@@ -79,17 +79,22 @@ class SipProfile(_Params):
 
 @dataclass(frozen=True, slots=True)
 class AccessNode:
-    """One `<node>` of an access list: `type` is "allow" or "deny", by `cidr` or by the directory's `domain`."""
+    """One `<node>` of an access list: `type` is "allow" or "deny", by `cidr` (or host and mask, which are joined in
+    it) or by the directory's `domain`."""
 
     type: str
     cidr: str | None
     domain: str | None
     place: Place
 
+    def allows(self, of: AccessList) -> bool:
+        """Whether it lets in. Without a type it does what its list does."""
+        return is_true(self.type) if self.type else of.allows
+
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """One `<list>` of acl.conf.xml. `default` is what holds where no node matches."""
+    """One `<list>` of acl.conf.xml. `default` is what is written to hold where no node matches."""
 
     name: str
     default: str
@@ -97,6 +102,11 @@ class AccessList:
     place: Place
     raw: str
     end: Place
+
+    @property
+    def allows(self) -> bool:
+        """Whether it lets in what no node matches: it does where nothing is written."""
+        return is_true(self.default) if self.default else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,8 +475,10 @@ class _Document:
             elif holder.tag == "gateway" or parent == "settings":
                 holder.params.append(param)
         elif tag == "node" and holder.tag == "list":
-            kind = values.get("type", "")
-            holder.nodes.append(AccessNode(kind, values.get("cidr"), values.get("domain"), place))
+            cidr = values.get("cidr")
+            if cidr is None and "host" in values and "mask" in values:
+                cidr = f"{values['host']}/{values['mask']}"
+            holder.nodes.append(AccessNode(values.get("type", ""), cidr, values.get("domain"), place))
         elif tag == "alias" and parent == "aliases":
             holder.aliases.append(values.get("name", ""))
         elif tag == "domain" and parent == "domains":
