@@ -250,6 +250,36 @@ OPTIONS: list[tuple[str, Sequence[Fact], Status, str, FaultDomain | None]] = [
     ("a pong alone", [connection(), DEAD, keepalive()], UNKNOWN, "ignored", PBX),
     ("100 alone", [connection(), options(says(100), failure=Failure.NO_ANSWER)], UNKNOWN, "ignored", PBX),
     ("one lost", [connection(), options(OK), DEAD], WARN, "lost_some", OPEN),
+    ("200, then 503", [connection(), options(OK), options(says(503))], WARN, "server_error", PBX),
+    ("503, then 200", [connection(), options(says(503)), options(OK)], WARN, "server_error", PBX),
+    ("200, then 403", [connection(), options(OK), options(says(403))], PASS, "answered", None),
+    ("403, then 200", [connection(), options(says(403)), options(OK)], PASS, "answered", None),
+    ("403, then silence", [connection(), options(says(403)), DEAD], UNKNOWN, "source_rejected", PBX),
+    (
+        "200, then without CANCEL",
+        [connection(), options(OK), options(says(200, "x", ("Allow", "INVITE,ACK,BYE,OPTIONS")))],
+        WARN,
+        "methods_missing",
+        PBX,
+    ),
+    (
+        "200, then another branch",
+        [
+            connection(),
+            options(OK),
+            options(lambda r: says(200)(r).replace(b"z9hG4bKoptions", b"z9hG4bKother"), failure=Failure.MISMATCH),
+        ],
+        WARN,
+        "altered",
+        OPEN,
+    ),
+    (
+        "no Content-Length",
+        [connection(), options(lambda r: OK(r).replace(b"Content-Length: 0\r\n", b""))],
+        WARN,
+        "odd_answer",
+        PBX,
+    ),
     ("a NUL", [connection(), options(lambda r: says(200, "O K")(r).replace(b"O K", b"O\0K"))], WARN, "odd_answer", PBX),
     (
         "another Call-ID",
@@ -269,6 +299,12 @@ OPTIONS: list[tuple[str, Sequence[Fact], Status, str, FaultDomain | None]] = [
 )
 def test_options(given: Sequence[Fact], status: Status, reason: str, domain: FaultDomain | None) -> None:
     holds(judged(*given)["pbx.options"], status, reason, domain)
+
+
+def test_both_codes_are_told() -> None:
+    for given in ([options(OK), options(says(503))], [options(says(503)), options(OK)]):
+        summary = judged(connection(), *given)["pbx.options"].summary
+        assert summary.startswith("503 x (to others of our OPTIONS: 200): ")
 
 
 def test_options_is_left_out_where_no_sip_came() -> None:

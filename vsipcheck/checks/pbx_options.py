@@ -3,13 +3,14 @@
 - 401, 403, 407: it does not know us, and is right to ask. What it tells the trunk stays unknown.
 - 404, 405, 480, 484, 486, 501, 604 are answers of a live PBX as good as a 200: OPTIONS asks about a user, or at all.
 - An absent Allow says nothing (§20.5), nor does an absent Accept, which stands for application/sdp (§20.1).
+- Each request may be answered by another of several servers: the worst answer counts.
 - An answer to our only outstanding request that does not match it was rewritten: a warning, and whose work is open.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from vsipcheck.checks.pbx_target import Pbx
@@ -41,46 +42,17 @@ def judge_options(pbx: Pbx) -> Finding | None:
     )
 
     told = partial(verdict, OPTIONS_FINDING, pbx, facts=facts, measures=measures)
-    if not answered:
+    answers = [asked.answer for asked in answered if asked.answer is not None]
+    if not answers:
         return _unanswered(pbx, told)
-    first = answered[0].answer
-    assert first is not None
-    code = f"{first.status} {quoted(first.reason, 40)}".strip()
-    if first.status in REJECTED:
-        return told(
-            Status.UNKNOWN,
-            "source_rejected",
-            f"{code}: the PBX does not take OPTIONS from {our_address(pbx)}. One that knows its peers by address is "
-            "right to, so that what it would tell the trunk is not known.",
-            remedy=let_in(pbx),
-        )
-    headers = _headers(first)
-    if first.status // 100 in (5, 6) and first.status not in (501, 604):
-        return told(
-            Status.WARN,
-            "server_error",
-            f"{code}: the PBX is alive and says that it cannot serve.{headers}",
-            remedy="Look into the PBX's log for what it lacks.",
-            settle_by=IN_ITS_LOG,
-        )
-    if first.status in (400, 408, 420, 421) or first.status // 100 == 3:
-        return told(
-            Status.WARN,
-            f"status_{first.status}",
-            f"{code}: the PBX is alive, and has something against OPTIONS as the trunk would send it.{headers}",
-            domain=FaultDomain.UNDETERMINED if first.status == 400 else FaultDomain.PBX,
-            remedy="Look into the PBX's log for what it has against the request.",
-            settle_by=IN_ITS_LOG,
-        )
-    rules = list(dict.fromkeys(deviation.code for deviation in first.errors))
-    if rules:
-        return told(
-            Status.WARN,
-            "odd_answer",
-            f"{code}, in a message that breaks rules of SIP: {', '.join(rules[:3])}.{headers}",
-            remedy="Report it to the maker of the PBX, or of whatever stands in front of it.",
-        )
-    if len(answered) < len(pbx.options):
+    found = [_judge_answer(pbx, answer, answers, told) for answer in answers]
+    worst = min(found, key=lambda finding: _WORST_FIRST.index(finding.status))
+    if worst.status is Status.WARN:
+        return worst
+    if any(asked.altered is not None for asked in pbx.options):
+        return _unanswered(pbx, told)
+    if worst.status is Status.PASS and len(answered) < len(pbx.options):
+        code, headers = _code(answers[0], answers), _headers(answers[0])
         return told(
             Status.WARN,
             "lost_some",
@@ -88,7 +60,59 @@ def judge_options(pbx: Pbx) -> Finding | None:
             domain=FaultDomain.UNDETERMINED,
             settle_by="Run again a few times: loss, a limit on requests, or several servers behind one address.",
         )
-    return _methods(first, code, headers, told)
+    return worst
+
+
+# Where one was let in and another was not, what the PBX says of itself is known.
+_WORST_FIRST = (Status.WARN, Status.PASS, Status.UNKNOWN)
+
+
+def _code(answer: SipResponse, answers: Sequence[SipResponse]) -> str:
+    """The code and phrase of an answer, and the codes of those that say something else."""
+    code = f"{answer.status} {quoted(answer.reason, 40)}".strip()
+    others = dict.fromkeys(str(each.status) for each in answers if each.status != answer.status)
+    return f"{code} (to others of our OPTIONS: {', '.join(others)})" if others else code
+
+
+def _judge_answer(pbx: Pbx, answer: SipResponse, answers: Sequence[SipResponse], told: _Told) -> Finding:
+    """What one of the answers says."""
+    code, headers = _code(answer, answers), _headers(answer)
+    if answer.status in REJECTED:
+        return told(
+            Status.UNKNOWN,
+            "source_rejected",
+            f"{code}: the PBX does not take OPTIONS from {our_address(pbx)}. One that knows its peers by address is "
+            "right to, so that what it would tell the trunk is not known.",
+            remedy=let_in(pbx),
+        )
+    if answer.status // 100 in (5, 6) and answer.status not in (501, 604):
+        return told(
+            Status.WARN,
+            "server_error",
+            f"{code}: the PBX is alive and says that it cannot serve.{headers}",
+            remedy="Look into the PBX's log for what it lacks.",
+            settle_by=IN_ITS_LOG,
+        )
+    if answer.status in (400, 408, 420, 421) or answer.status // 100 == 3:
+        return told(
+            Status.WARN,
+            f"status_{answer.status}",
+            f"{code}: the PBX is alive, and has something against OPTIONS as the trunk would send it.{headers}",
+            domain=FaultDomain.UNDETERMINED if answer.status == 400 else FaultDomain.PBX,
+            remedy="Look into the PBX's log for what it has against the request.",
+            settle_by=IN_ITS_LOG,
+        )
+    rules = list(dict.fromkeys(deviation.code for deviation in answer.errors))
+    if answer.header("Content-Length") is None:
+        rules.append("content_length_missing")  # RFC 3261 §20.14: over TCP, which these came over, it has to be there
+    if rules:
+        return told(
+            Status.WARN,
+            "odd_answer",
+            f"{code}, in a message that breaks rules of SIP: {', '.join(rules[:3])}.{headers}",
+            remedy="Report it to the maker of the PBX, or of whatever stands in front of it.",
+        )
+    return _methods(answer, code, headers, told)
 
 
 def _unanswered(pbx: Pbx, told: _Told) -> Finding:
