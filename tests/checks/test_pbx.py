@@ -316,7 +316,8 @@ def test_a_name_is_looked_up_as_the_system_does_and_its_first_ipv4_address_is_tr
     assert left_out == [["49.36.10.8"]]
     finding = pbx_check.judge(facts, PROFILE, settings)[0]
     assert (finding.target, finding.status) == ("pbx.example.com:5061", PASS)
-    assert "(49.36.10.7)" in finding.summary
+    assert "(49.36.10.7, the first of 2 addresses)" in finding.summary
+    assert "49.36.10.8" in (finding.settle_by or "")
 
 
 def test_a_name_with_ipv6_alone() -> None:

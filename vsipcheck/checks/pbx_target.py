@@ -117,10 +117,18 @@ class Pbx:
         return tried[0] if tried else None
 
     @property
+    def untried(self) -> tuple[str, ...]:
+        """Addresses of its name beside the one that was tried."""
+        found = dict.fromkeys(address for lookup in self.lookups for address in lookup.addresses)
+        return tuple(address for address in found if address != self.address)
+
+    @property
     def where(self) -> str:
-        """The PBX as a person would look for it: its name, and the address that was tried."""
+        """The PBX as a person would look for it: its name, and the address that was tried, alone where it has more."""
         name = f"TCP {self.port} of {self.host}"
-        return name if self.address in (None, self.host) else f"{name} ({self.address})"
+        if self.address in (None, self.host):
+            return name
+        return f"{name} ({self.address}{f', the first of {len(self.untried) + 1} addresses' if self.untried else ''})"
 
     @property
     def seen_from_inside(self) -> bool:

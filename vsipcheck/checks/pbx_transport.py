@@ -93,6 +93,8 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
         count("attempts", len(pbx.connections)),
         count("connected", len(connected)),
     )
+    others = f"Run it with each of its other addresses in place of the name: {', '.join(pbx.untried[:8])}."
+    settle_by = others if pbx.untried else None
     failed = [each for each in pbx.connections if each.failure is not None]
     silent = [asked for asked in pbx.options if not asked.speaks]
     if failed or (spoken and silent):
@@ -121,6 +123,7 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
             "sip_answered",
             f"{pbx.where} speaks SIP: {said} came to OPTIONS.{rejected}",
             facts=facts,
+            settle_by=settle_by,
             guide_section=GUIDE_BEFORE,
             measures=measures,
         )
@@ -133,6 +136,7 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
             f"{pbx.where} speaks SIP: {called.status} {quoted(called.reason, 40)} came to the INVITE, and "
             "nothing to OPTIONS.",
             facts=[*facts, *pbx.calls],
+            settle_by=settle_by,
             guide_section=GUIDE_BEFORE,
             measures=measures,
         )
@@ -144,6 +148,7 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
         f"{pbx.where} answers a SIP keep-alive, and leaves OPTIONS unanswered.",
         facts=facts,
         confidence=Confidence.LIKELY,
+        settle_by=settle_by,
         guide_section=GUIDE_BEFORE,
         measures=measures,
     )
