@@ -227,6 +227,14 @@ def test_the_ring_ends_with_the_time_of_the_run() -> None:
     assert called.note["ring_limit_ms"] == pytest.approx(100, abs=1)
 
 
+def test_a_ring_that_is_shorter_than_a_call_takes_holds() -> None:
+    async def script(line: Line) -> None:
+        line.answer(await line.request("INVITE"), 180)
+        assert await line.rest() == ["CANCEL"]
+
+    assert placed(script, ring_s=0.03).note["ring_limit_ms"] == 30.0
+
+
 async def _close_at_once(line: Line) -> None:
     await line.request("INVITE")
 

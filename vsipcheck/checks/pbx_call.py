@@ -236,7 +236,7 @@ class _Placed:
             user_agent=user_agent,
             body=offer(self.codecs),
         )
-        ring_s = max(_MIN_CALL_S, min(settings.ring_s, self.context.remaining_s() - _RESERVE_S))
+        ring_s = min(settings.ring_s, max(_MIN_CALL_S, self.context.remaining_s() - _RESERVE_S))
         limits = CallLimits(
             first_response_ms=settings.timeout_s * 1000,
             ring_ms=ring_s * 1000,

@@ -97,7 +97,12 @@ class Request:
         bool, typer.Option("--rtp", help="Send two seconds of audio in that call, and count what returns.")
     ] = False
     ring: Annotated[
-        float, typer.Option("--ring", metavar="SECONDS", help="How long it may ring before it is cancelled.")
+        float,
+        typer.Option(
+            "--ring",
+            metavar="SECONDS",
+            help="How long it may ring before it is cancelled: up to 180, and less where --deadline leaves less.",
+        ),
     ] = 20.0
     pbx_config: Annotated[
         list[str],
