@@ -385,13 +385,10 @@ class Call:
             self._cancel(now_ms)
         if self._deadline_ms is None or now_ms < self._deadline_ms:
             return []
-        phase, started_ms = self.phase, self.log.started_ms or 0.0
+        phase = self.phase
         events: list[Event] = [Expired(phase)]
         if phase is Phase.CALLING:
             self._give_up(now_ms, Outcome.NO_RESPONSE, self.limits.cancel_ms, wait_ms=0.0)
-        elif phase is Phase.PROCEEDING and now_ms < started_ms + self.limits.ring_ms:
-            self._deadline_ms = started_ms + self.limits.ring_ms
-            return []
         elif phase is Phase.PROCEEDING:
             rang = self.log.ringing_ms is not None
             outcome = Outcome.RANG_TOO_LONG if rang else Outcome.SILENT_AFTER_TRYING
