@@ -771,6 +771,10 @@ FLOWED: dict[str, Any] = {
 }
 CLOSED = {"failure": "port_unreachable", "from": PUBLIC, "address": PUBLIC, "port": 12000}
 
+NOTHING: dict[str, Any] = {"received": 0, "received_after": 0, "sources": [], "payload_types": {}}
+STRANGER = {"address": OTHER, "port": 9, "packets": 1, "as_answered": False}
+FEW = (UNKNOWN, "too_few", OPEN)
+
 RTP: list[tuple[str, dict[str, Any], Status, str, FaultDomain | None]] = [
     ("all of it", {}, PASS, "returned", None),
     ("late ourselves, and no harm", {"late_p95_ms": 40.0}, PASS, "returned", None),
@@ -783,13 +787,41 @@ RTP: list[tuple[str, dict[str, Any], Status, str, FaultDomain | None]] = [
         "other_source",
         PBX,
     ),
+    ("a stranger's packet among it", {"received": 1, "payload_types": {"8": 1}, "sources": [STRANGER]}, *FEW),
     ("G.729", {"payload_types": {"18": 100}}, WARN, "other_codec", PBX),
+    ("by a number that was not offered", {"payload_types": {"98": 100}}, WARN, "other_codec", PBX),
+    ("comfort noise alone", {"payload_types": {"13": 100}}, WARN, "no_speech", OPEN),
+    ("key presses alone", {"payload_types": {"96": 100}}, WARN, "no_speech", OPEN),
+    ("while it rang alone", {**NOTHING, "received": 500, "received_early": 500}, WARN, "only_before_answer", OPEN),
+    ("while it rang alone, in an older report", {"received": 9, "received_early": 9}, WARN, "only_before_answer", OPEN),
+    ("while it rang, too", {"received": 600, "received_early": 500, "received_after": 100}, PASS, "returned", None),
+    ("25 of 100", {"received_after": 25, "payload_types": {"8": 25}, "silent_end_ms": 1480.0}, WARN, "stopped", OPEN),
+    (
+        "25 of 100, and comfort noise",
+        {
+            "received_after": 26,
+            "payload_types": {"8": 25, "13": 1},
+            "silent_end_ms": 1480.0,
+            "ends_in_comfort_noise": True,
+        },
+        PASS,
+        "returned",
+        None,
+    ),
+    ("5 of 100", {"received_after": 5, "payload_types": {"8": 5}, "silent_end_ms": 1880.0}, WARN, "stopped", OPEN),
+    ("begins late", {"payload_types": {"8": 40}, "first_packet_ms": 1200.0}, PASS, "returned", None),
+    ("an echo that lost a tenth", {"tone_packets": 87, "tone_expected": 97}, WARN, "loss", OPEN),
+    ("an echo of three packets", {"tone_packets": 1, "tone_expected": 3}, PASS, "returned", None),
+    ("slower than it plays", {"behind_ms": 980.0, "payload_types": {"8": 50}}, WARN, "slow_stream", OPEN),
+    ("STUN", {**NOTHING, "stun": 4}, WARN, "not_rtp", OPEN),
+    ("noise", {**NOTHING, "other": 100, "rtcp": 1}, WARN, "not_rtp", OPEN),
+    ("RTCP alone", {**NOTHING, "rtcp": 1}, WARN, "nothing_returned", OPEN),
     ("DTMF and comfort noise among it", {"payload_types": {"8": 80, "13": 10, "96": 10}}, PASS, "returned", None),
     ("30 ms", {"ptime_ms": 30.0}, WARN, "other_ptime", PBX),
     ("loss", {"loss_ratio": 0.05}, WARN, "loss", OPEN),
     ("jitter", {"jitter_ms": 80.0}, WARN, "jitter", OPEN),
     ("jitter of our own", {"jitter_ms": 80.0, "late_p95_ms": 40.0}, UNKNOWN, "own_pacing", HOST),
-    ("few", {"received": 5}, UNKNOWN, "too_few", OPEN),
+    ("few", {"received": 5, "payload_types": {"8": 5}}, UNKNOWN, "too_few", OPEN),
     ("withheld", {"withheld": "no_g711", "withheld_text": "no G.711", "sent": 0}, UNKNOWN, "withheld", PBX),
     ("ended at once", {"sent": 3, "received": 0, "sources": []}, UNKNOWN, "too_few", OPEN),
     ("not sent", {"sent": 0, "send_failure": "local_denied"}, UNKNOWN, "not_sent", HOST),
@@ -810,6 +842,24 @@ def test_nothing_returned_to_a_private_address_is_not_the_pbx() -> None:
     behind_nat = [connection(local_address="10.0.0.9"), options(OK)]
     finding = judged(*behind_nat, answered(), note, rtp=True, **CALLED)["pbx.rtp"]
     holds(finding, UNKNOWN, "nothing_returned_to_private", OPEN)
+
+
+def test_something_else_than_rtp_came() -> None:
+    note = Note(topic="pbx_rtp", text="", values=FLOWED | NOTHING | {"other": 7, "stun": 2})
+    summary = judged(*ALIVE, answered(), note, rtp=True, **CALLED)["pbx.rtp"].summary
+    assert "7 that cannot be read, 2 of STUN" in summary
+
+
+def test_a_pbx_that_only_listens_owes_no_audio() -> None:
+    note = Note(topic="pbx_rtp", text="", values=FLOWED | NOTHING)
+    call = answered(sdp(PCMA, PCMU, EVENT, direction="recvonly"))
+    holds(judged(*ALIVE, call, note, rtp=True, **CALLED)["pbx.rtp"], UNKNOWN, "receives_only", OPEN)
+
+
+def test_key_presses_by_the_number_of_the_answer() -> None:
+    note = Note(topic="pbx_rtp", text="", values=FLOWED | {"payload_types": {"8": 90, "101": 10}})
+    call = answered(sdp(PCMA, PCMU, telephone_event(101)))
+    holds(judged(*ALIVE, call, note, rtp=True, **CALLED)["pbx.rtp"], PASS, "returned", None)
 
 
 def test_rtp_without_a_call() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -207,7 +207,7 @@ def test_early_media_is_parted_from_the_calls_own() -> None:
     called, _ = called_with_media(lambda data: [], early=early)
     # Both travel at once, and the answer may be read first.
     assert called.media["received"] == 1
-    assert called.media["ssrcs"] == [{"ssrc": "12345678", "packets": 1}]
+    assert called.media["received_early"] + called.media["received_after"] == 1
     assert called.media["own_ssrc_packets"] == 0
 
 
@@ -280,11 +280,22 @@ def test_rtp_stops_with_the_call() -> None:
 
 
 def heard_at(
-    arrivals: Sequence[tuple[int, int, float]], *, payload_type: int = 8, ssrc: int = SSRC, address: str = "192.0.2.1"
+    arrivals: Sequence[tuple[int, int, float]],
+    *,
+    payload_type: int = 8,
+    ssrc: int = SSRC,
+    address: str = "192.0.2.1",
+    payload: bytes = b"\xd5" * 160,
 ) -> list[Datagram]:
     return [
         Datagram(
-            rtp_packet(payload_type=payload_type, sequence=sequence, timestamp=timestamp, ssrc=ssrc, payload=b"x"),
+            rtp_packet(
+                payload_type=payload_type,
+                sequence=sequence & 0xFFFF,
+                timestamp=timestamp & 0xFFFFFFFF,
+                ssrc=ssrc,
+                payload=payload,
+            ),
             address,
             4000,
             at_ms,
@@ -298,17 +309,59 @@ def figures(
     answered_ms: float | None = 0.0,
     *,
     named: tuple[str | None, int | None] | None = None,
+    sent_ms: Sequence[float] = (),
 ) -> dict[str, Any]:
     network = HostNetwork()
     try:
         socket = network.udp_socket(Family.IPV4, source="127.0.0.1")
         assert not isinstance(socket, Failure)
-        session = RtpSession(network, socket, None, named=named)
+        session = RtpSession(network, socket, None, named=named, sent_ms=list(sent_ms))
         for each in datagrams:
             session._take(each)
         return session.note("pbx_invite", answered_ms).values
     finally:
         network.close()
+
+
+def stream(numbers: Iterable[int], **more: Any) -> list[Datagram]:
+    """Packets of one stream, each where its number has it: 20 ms of timestamp and of time for each."""
+    return heard_at([(n, n * 160, n * 20.0) for n in numbers], **more)
+
+
+PAUSED = heard_at([(n, (n + 40 * (n > 9)) * 160, (n + 40 * (n > 9)) * 20.0) for n in range(30)])
+
+
+@pytest.mark.parametrize(
+    ("came", "wanted"),
+    [
+        ("to the end", {"received_after": 100, "silent_end_ms": 0.0, "behind_ms": 0.0, "ends_in_comfort_noise": False}),
+        ("early", {"received_early": 50, "received_after": 50, "missing": 0, "payload_types": {"8": 50}}),
+        ("stops", {"received_after": 25, "silent_end_ms": 1500.0, "loss_ratio": 0.0}),
+        ("pauses", {"received_after": 30, "silent_end_ms": 600.0, "behind_ms": 0.0, "loss_ratio": 0.0}),
+        ("falls silent", {"silent_end_ms": 1500.0, "ends_in_comfort_noise": True}),
+        ("slowly", {"silent_end_ms": 20.0, "behind_ms": 980.0, "loss_ratio": 0.0}),
+        ("halved, and numbered anew", {"tone_packets": 50, "tone_expected": 97, "loss_ratio": 0.0}),
+        ("an echo for a while", {"tone_packets": 50, "tone_expected": 48, "loss_ratio": 0.0}),
+        ("two sources in turn", {"silent_end_ms": 0.0, "stream_packets": 60, "received_after": 100}),
+        ("30 ms, with a pause", {"ptime_ms": 30.0}),
+    ],
+)
+def test_what_came_after_the_answer(came: str, wanted: dict[str, Any]) -> None:
+    tone = PCMA_TONE * 20
+    streams = {
+        "to the end": stream(range(100)),
+        "early": [*stream(range(-50, 0), payload_type=18), *stream(range(50))],
+        "stops": stream(range(25)),
+        "pauses": PAUSED,
+        "falls silent": [*stream(range(25)), *stream([25], payload_type=13)],
+        "slowly": heard_at([(n, n * 160, n * 40.0) for n in range(50)]),
+        "halved, and numbered anew": heard_at([(n, n * 320, n * 40.0) for n in range(50)], payload=tone),
+        "an echo for a while": [*stream(range(50), payload=tone), *stream(range(50, 100))],
+        "two sources in turn": [*stream(range(60)), *stream(range(60, 100), ssrc=9)],
+        "30 ms, with a pause": heard_at([(n, n * 480, n * 60.0) for n in range(9)], payload=b"x" * 240),
+    }
+    values = figures(streams[came], sent_ms=[n * 20.0 for n in range(100)])
+    assert {name: values[name] for name in wanted} == wanted
 
 
 def test_the_figures_are_those_of_the_source_that_sent_most() -> None:
@@ -343,7 +396,7 @@ def test_what_came_before_the_answer(answered_ms: float | None, early: int) -> N
     assert values["received_early"] == early
 
 
-def test_a_flood_is_counted_but_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_is_counted_and_its_end_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsipcheck.checks.pbx_rtp._MAX_KEPT", 50)
-    values = figures(heard_at([(n, n, float(n)) for n in range(200)]))
-    assert (values["received"], values["kept"], values["stream_packets"]) == (200, 50, 50)
+    values = figures(heard_at([(n, n, float(n)) for n in range(200)]), 170.0)
+    assert (values["received"], values["kept"], values["stream_packets"]) == (200, 50, 30)

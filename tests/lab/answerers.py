@@ -292,8 +292,8 @@ def serve_udp(address: str, first: int, last: int) -> None:
 
 def serve_rtp(mode: str, address: str, port: int, other: str) -> None:
     """Whatever comes to the port goes back where it came from: `same` from that port, `other_port` from another,
-    `other_address` from there, `halved` every second packet, `relabelled` as G.729, `noise` as no RTP at all, `mute`
-    not."""
+    `other_address` from there, `halved` every second packet, `renumbered` so and with numbers that have no gap, `stops`
+    after 25, `relabelled` as G.729, `noise` as no RTP at all, `mute` not."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taking,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as giving,
@@ -304,10 +304,12 @@ def serve_rtp(mode: str, address: str, port: int, other: str) -> None:
         while True:
             data, sender = taking.recvfrom(65535)
             count += 1
-            if mode == "mute" or (mode == "halved" and count % 2):
+            if mode == "mute" or (mode in ("halved", "renumbered") and count % 2) or (mode == "stops" and count > 25):
                 continue
             if mode == "relabelled":
                 data = data[:1] + bytes([data[1] & 0x80 | 18]) + data[2:]
+            elif mode == "renumbered":
+                data = data[:2] + struct.pack("!H", count // 2) + data[4:]
             elif mode == "noise":
                 data = b"\x00not RTP"
             (giving if mode.startswith("other") else taking).sendto(data, sender)

@@ -303,7 +303,9 @@ TRIES = {
     "rtp-other-address": Try(sipp("plain"), WHOLE + "pbx.rtp * warn other_source pbx proven", RTP, rtp="other_address"),
     "rtp-halved": Try(sipp("plain"), WHOLE + "pbx.rtp * warn loss undetermined", RTP, rtp="halved"),
     "rtp-relabelled": Try(sipp("plain"), WHOLE + "pbx.rtp * warn other_codec pbx proven", RTP, rtp="relabelled"),
-    "rtp-noise": Try(sipp("plain"), WHOLE + "pbx.rtp * warn nothing_returned undetermined", RTP, rtp="noise"),
+    "rtp-renumbered": Try(sipp("plain"), WHOLE + "pbx.rtp * warn loss undetermined", RTP, rtp="renumbered"),
+    "rtp-stops": Try(sipp("plain"), WHOLE + "pbx.rtp * warn stopped undetermined", RTP, rtp="stops"),
+    "rtp-noise": Try(sipp("plain"), WHOLE + "pbx.rtp * warn not_rtp undetermined", RTP, rtp="noise"),
     "rtp-mute": Try(sipp("plain"), WHOLE + "pbx.rtp * warn nothing_returned undetermined", RTP, rtp="mute"),
     "rtp-closed": Try(sipp("plain"), WHOLE + "pbx.rtp * fail port_closed pbx likely", RTP),
     # --- no SIP over TCP, and what looks like it

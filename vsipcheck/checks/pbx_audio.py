@@ -1,9 +1,20 @@
-"""What came back of the RTP that was sent in the test call.
+"""What came back of the RTP that was sent in the test call. What counts came after the answer.
 
-- Nothing returned: something may have answered that says nothing; a firewall may keep either direction; and where our
-  own SDP names an address that is private to us, a PBX without symmetric RTP sends there. So a warning at most.
-- From another address or port than the SDP said: a peer without symmetric RTP waits at the wrong place.
-- Loss and jitter are those of this way, not of the trunk's. Where our own pacing was late they tell of this host.
+| what is seen                                 | what may be said                                                 |
+| -------------------------------------------- | ---------------------------------------------------------------- |
+| nothing                                      | warn: a firewall keeps one direction, or what answered is silent |
+| nothing, and our SDP names a private address | unknown: a PBX without symmetric RTP sends there                 |
+| nothing, as its SDP says (recvonly)          | unknown                                                          |
+| nothing, and ICMP says the port is closed    | fail                                                             |
+| audio while it rang, and none since          | warn: the way back was open, to another stream perhaps           |
+| what is no RTP, or comfort noise alone       | warn: something came, and no speech                              |
+| from another place than the SDP's            | warn: a peer without symmetric RTP waits at the wrong one        |
+| begins late, and runs to the end             | judged from its first packet: a slow answer, an announcement     |
+| pauses: timestamps go on, numbers do not     | nothing: silence suppression                                     |
+| ends early, in comfort noise                 | nothing: so a sender announces that it falls silent              |
+| ends early                                   | warn: it stopped or pauses, or something closed the way          |
+| our tone, less of it than was sent meanwhile | warn: loss, however what sends it back numbers it                |
+| numbers lack, uneven, slower than it plays   | warn: of this way, not the trunk's; unknown where we were late   |
 """
 
 from __future__ import annotations
@@ -13,8 +24,8 @@ from functools import partial
 from typing import Any
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.pbx_calls import Calls
-from vsipcheck.checks.pbx_rtp import RTP_NOTE
+from vsipcheck.checks.pbx_calls import Calls, PlacedCall
+from vsipcheck.checks.pbx_rtp import AUDIO_TYPES, COMFORT_NOISE_TYPE, RTP_NOTE
 from vsipcheck.checks.pbx_target import CHECK_NAME, Pbx, is_inside
 from vsipcheck.checks.pbx_verdict import quoted, verdict
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Note, Settings, Status
@@ -30,8 +41,12 @@ JITTER_WARN_MS = 30.0
 # A packet that leaves later than this is no longer paced, and what its echo shows is this host's own doing.
 PACING_LIMIT_MS = 10.0
 MIN_PACKETS = 20
-# Of our offer: PCMU, PCMA, comfort noise (RFC 3389) and DTMF.
-_STATIC_TYPES = frozenset({0, 8, 13})
+# Ours: longer than pauses between words and than any jitter buffer, and a quarter of what we send.
+STOPPED_MS = 500.0
+# Ours: who starts later than this was late, which is nobody's fault and worth a word.
+_LATE_START_MS = 500.0
+# Ours: a stream that lacks more than a jitter buffer holds, and a tenth of what was heard, plays with gaps.
+_BEHIND_MS, _BEHIND_RATIO = 100.0, 0.1
 
 
 def judge_rtp(pbx: Pbx, calls: Calls, facts: Facts, settings: Settings) -> Finding | None:
@@ -67,7 +82,7 @@ def judge_rtp(pbx: Pbx, calls: Calls, facts: Facts, settings: Settings) -> Findi
             settle_by="Run again; where this host's own firewall denies it, let UDP out to the PBX.",
         )
     told = partial(told, measures=_measures(values))
-    if sent < MIN_PACKETS and not _number(values, "received"):
+    if sent < MIN_PACKETS and not _after(values):
         return told(
             Status.UNKNOWN,
             "too_few",
@@ -75,14 +90,30 @@ def judge_rtp(pbx: Pbx, calls: Calls, facts: Facts, settings: Settings) -> Findi
             domain=FaultDomain.UNDETERMINED,
             settle_by="See pbx.dialog for who ended the call; let an echo test or an announcement answer it.",
         )
-    if not _number(values, "received"):
-        return _nothing(pbx, values, told)
-    return _stream(values, int(sent), told)
+    if not _after(values):
+        return _nothing(pbx, call, values, told)
+    return _stream(call, values, int(sent), told)
 
 
 def _number(values: Mapping[str, Any], name: str) -> float | None:
     value = values.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _after(values: Mapping[str, Any]) -> int:
+    """How many RTP packets came after the answer; reports of before there was that figure have the difference."""
+    after = _number(values, "received_after")
+    if after is None:
+        after = (_number(values, "received") or 0) - (_number(values, "received_early") or 0)
+    return max(0, int(after))
+
+
+def _loss_ratio(values: Mapping[str, Any]) -> float | None:
+    """What is lacking by the stream's own numbers, or of the tone that was sent while an echo ran."""
+    by_number, expected = _number(values, "loss_ratio"), _number(values, "tone_expected")
+    if expected is None or expected < MIN_PACKETS:
+        return by_number
+    return max(by_number or 0.0, 1 - min(1.0, (_number(values, "tone_packets") or 0) / expected))
 
 
 def _measures(values: Mapping[str, Any]) -> tuple[Measure, ...]:
@@ -96,53 +127,98 @@ def _measures(values: Mapping[str, Any]) -> tuple[Measure, ...]:
         ("first_packet_ms", "ms", None),
         ("late_p95_ms", "ms", PACING_LIMIT_MS),
     ):
-        value = _number(values, name)
+        value = _loss_ratio(values) if name == "loss_ratio" else _number(values, name)
         if value is not None:
             whole = int(value) if unit == "count" else value
             found.append(Measure(name=name, value=whole, unit=unit, warn=warn))
     return tuple(found)
 
 
-def _nothing(pbx: Pbx, values: Mapping[str, Any], told: partial[Finding]) -> Finding:
-    sent = f"{int(_number(values, 'sent') or 0)} packets were sent, and no RTP came back"
+def _nothing(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], told: partial[Finding]) -> Finding:
+    sent = f"{int(_number(values, 'sent') or 0)} packets were sent"
     icmp = values.get("icmp") or []
     closed = [each for each in icmp if isinstance(each, Mapping) and each.get("failure") == Failure.PORT_UNREACHABLE]
     if closed:
         return told(
             Status.FAIL,
             "port_closed",
-            f"{sent}: {quoted(str(closed[0].get('from') or 'this host'), 60)} says by ICMP that nothing listens on the "
-            "port that the PBX's own SDP names.",
+            f"{sent}, and no RTP came back: {quoted(str(closed[0].get('from') or 'this host'), 60)} says by ICMP that "
+            "nothing listens on the port that the PBX's own SDP names.",
             confidence=Confidence.LIKELY,
             failure=Failure.PORT_UNREACHABLE,
             remedy="Look for what the PBX does with the media of the call: the address may be another host's.",
         )
+    told = partial(told, domain=FaultDomain.UNDETERMINED)
+    if early := int(_number(values, "received_early") or 0):
+        return told(
+            Status.WARN,
+            "only_before_answer",
+            f"{sent}. {early} RTP packets came while it rang, and none once the call was answered: what answered says "
+            "nothing, or the media of the call does not get through.",
+            remedy="Let an echo test or an announcement answer the test call.",
+            settle_by="Capture on the PBX: whether it sends any audio once the call is up.",
+        )
+    other = {name: int(_number(values, name) or 0) for name in ("other", "stun", "rtcp")}
+    if other["other"] or other["stun"]:
+        kinds = {"other": "that cannot be read", "stun": "of STUN", "rtcp": "of RTCP"}
+        what = ", ".join(f"{count} {kinds[name]}" for name, count in other.items() if count)
+        return told(
+            Status.WARN,
+            "not_rtp",
+            f"{sent}, and what came back is no RTP (datagrams: {what}).",
+            remedy="Look for what the PBX sends in place of RTP: something else on its media port, or encryption that "
+            "was not agreed on.",
+            settle_by="Capture the media port on the PBX.",
+        )
+    direction = call.description.audio.direction if call.description and call.description.audio else "sendrecv"
+    if direction == "recvonly":
+        return told(
+            Status.UNKNOWN,
+            "receives_only",
+            f"{sent}, and no RTP came back, as the PBX's SDP says (a=recvonly).",
+            settle_by="Let an echo test or an announcement answer the test call.",
+        )
+    sent += f", and no RTP came back{', but RTCP did' if other['rtcp'] else ''}"
     local = next((each.local_address for each in pbx.connections if each.local_address), None)
-    if local is not None and is_inside(local) and not pbx.seen_from_inside:
+    if local is not None and is_inside(local) and not pbx.seen_from_inside and not other["rtcp"]:
         return told(
             Status.UNKNOWN,
             "nothing_returned_to_private",
             f"{sent}. Our own SDP names {local}, which is private to us: a PBX without symmetric RTP sends there.",
-            domain=FaultDomain.UNDETERMINED,
             settle_by="Run it on a host with a public address; or look at the PBX whether our packets come in.",
         )
     return told(
         Status.WARN,
         "nothing_returned",
         f"{sent}: a firewall keeps one direction, or what answered says nothing.",
-        domain=FaultDomain.UNDETERMINED,
         remedy="Let UDP in and out between the PBX's media ports and the trunk's; let an echo test or an announcement "
         "answer the test call.",
         settle_by="Capture on the PBX: whether our packets come in, and whether it sends any.",
     )
 
 
-def _stream(values: Mapping[str, Any], sent: int, told: partial[Finding]) -> Finding:
-    received = int(_number(values, "received") or 0)
-    counted = f"{sent} packets sent, {received} received"
+def _stream(call: PlacedCall, values: Mapping[str, Any], sent: int, told: partial[Finding]) -> Finding:
+    after, early = _after(values), int(_number(values, "received_early") or 0)
+    counted = f"{sent} packets sent, {after} received{f' after the answer, {early} before it' if early else ''}"
+    listed = values.get("payload_types")
+    types = {
+        int(name): int(_number({name: number}, name) or 0)
+        for name, number in (listed if isinstance(listed, Mapping) else {}).items()
+        if str(name).isdecimal()
+    }
+    speech = sum(number for each, number in types.items() if each in AUDIO_TYPES)
+    beside = {COMFORT_NOISE_TYPE, *_event_types(call)}
+    if types and types.keys() <= beside:
+        return told(
+            Status.WARN,
+            "no_speech",
+            f"{counted}: comfort noise or key presses, and no audio.",
+            domain=FaultDomain.UNDETERMINED,
+            remedy="Let an echo test or an announcement answer the test call.",
+        )
     sources = [each for each in values.get("sources") or [] if isinstance(each, Mapping)]
     main = sources[0] if sources else {}
-    if main and main.get("as_answered") is False:
+    if main.get("as_answered") is False and (_number(main, "packets") or 0) >= MIN_PACKETS:
         place = quoted(f"{main.get('address')}, port {main.get('port')}", 80)
         return told(
             Status.WARN,
@@ -153,19 +229,30 @@ def _stream(values: Mapping[str, Any], sent: int, told: partial[Finding]) -> Fin
             remedy="Let the PBX send from the port that it names (symmetric RTP, RFC 4961), and let no NAT in front of "
             "it change ports.",
         )
-    types = {int(name) for name in values.get("payload_types") or {} if str(name).isdecimal()}
-    odd = sorted(each for each in types if each not in _STATIC_TYPES and each < 96)
-    if odd:
+    if odd := sorted(types.keys() - AUDIO_TYPES - beside):
         return told(
             Status.WARN,
             "other_codec",
             f"{counted}; among them payload type {', '.join(map(str, odd))}, which was not offered.",
             confidence=Confidence.PROVEN,
-            remedy="Let the PBX send the codec that it answered with.",
+            remedy="Let the PBX send the codec that it answered with, by the number that the offer has for it.",
+        )
+    silent_ms = _number(values, "silent_end_ms") or 0.0
+    announced = values.get("ends_in_comfort_noise") is True
+    if silent_ms > STOPPED_MS and not announced:
+        return told(
+            Status.WARN,
+            "stopped",
+            f"{counted}, none of them in the last {silent_ms / 1000:.1f} s of ours: what answered stopped or pauses, "
+            "or something closed the way.",
+            domain=FaultDomain.UNDETERMINED,
+            remedy="Let an echo test or an announcement of some seconds answer the test call. Where that stops too, "
+            "look for what ends it: a firewall's state, or a bridge on the PBX.",
+            settle_by="Capture on the PBX: whether it goes on sending.",
         )
     late_ms = _number(values, "late_p95_ms")
     paced = late_ms is None or late_ms <= PACING_LIMIT_MS
-    if received < MIN_PACKETS:
+    if speech < MIN_PACKETS:
         return told(
             Status.UNKNOWN,
             "too_few",
@@ -173,9 +260,13 @@ def _stream(values: Mapping[str, Any], sent: int, told: partial[Finding]) -> Fin
             domain=FaultDomain.UNDETERMINED,
             settle_by="Let an echo test or an announcement answer the test call.",
         )
-    loss, jitter_ms, ptime_ms = (_number(values, name) for name in ("loss_ratio", "jitter_ms", "ptime_ms"))
-    poor = (loss is not None and loss > LOSS_WARN) or (jitter_ms is not None and jitter_ms > JITTER_WARN_MS)
-    quality = f"loss {(loss or 0) * 100:.1f} %, jitter {jitter_ms or 0:.1f} ms"
+    loss, jitter_ms, ptime_ms = _loss_ratio(values), _number(values, "jitter_ms"), _number(values, "ptime_ms")
+    behind_ms = _number(values, "behind_ms") or 0.0
+    lossy = loss is not None and loss > LOSS_WARN
+    slow = behind_ms > max(_BEHIND_MS, _BEHIND_RATIO * after * (ptime_ms or PTIME_MS))
+    poor = lossy or slow or (jitter_ms is not None and jitter_ms > JITTER_WARN_MS)
+    lacking = f", {behind_ms:.0f} ms less audio than time" if slow else ""
+    quality = f"loss {(loss or 0) * 100:.1f} %, jitter {jitter_ms or 0:.1f} ms{lacking}"
     if poor and not paced:
         return told(
             Status.UNKNOWN,
@@ -186,10 +277,9 @@ def _stream(values: Mapping[str, Any], sent: int, told: partial[Finding]) -> Fin
             settle_by="Run again while this host is idle.",
         )
     if poor:
-        lossy = loss is not None and loss > LOSS_WARN
         return told(
             Status.WARN,
-            "loss" if lossy else "jitter",
+            "loss" if lossy else "slow_stream" if slow else "jitter",
             f"{counted}; {quality}: callers would hear gaps on this way, which is not the trunk's.",
             domain=FaultDomain.UNDETERMINED,
             confidence=Confidence.LIKELY,
@@ -204,6 +294,18 @@ def _stream(values: Mapping[str, Any], sent: int, told: partial[Finding]) -> Fin
             confidence=Confidence.PROVEN,
             remedy="Set the packet time to 20 ms on the PBX (Asterisk: `allow=alaw:20`; FreeSWITCH: PCMA@20i).",
         )
-    echoed = " It is our own tone that returned." if _number(values, "tone_packets") else ""
-    late = "" if paced else f" This host's own packets left up to {late_ms:.0f} ms late."
-    return told(Status.PASS, "returned", f"{counted}; {quality}.{echoed}{late}", guide_section=GUIDE_RTP)
+    first_ms = _number(values, "first_packet_ms") or 0.0
+    notes = (
+        " It is our own tone that returned." if _number(values, "tone_packets") else "",
+        f" The first came {first_ms / 1000:.1f} s after the answer." if first_ms > _LATE_START_MS else "",
+        " It ended in comfort noise, by which a sender says that it falls silent." if silent_ms > STOPPED_MS else "",
+        "" if paced else f" This host's own packets left up to {late_ms:.0f} ms late.",
+    )
+    return told(Status.PASS, "returned", f"{counted}; {quality}.{''.join(notes)}", guide_section=GUIDE_RTP)
+
+
+def _event_types(call: PlacedCall) -> set[int]:
+    """The payload types of DTMF in our offer, and in the answer, whose number some peers send."""
+    answer = call.description.audio if call.description is not None else None
+    sections = [each for each in (call.offer, answer) if each is not None]
+    return {codec.payload_type for each in sections if (codec := each.codec("telephone-event")) is not None}

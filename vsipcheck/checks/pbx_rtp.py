@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -40,8 +40,13 @@ DRAIN_MS = 300.0
 # not take it for a dead line, and an echo test that returns it is told from a PBX's own media by its octets. It is
 # short, quiet, and neither a fax's (1,100 Hz) nor a DTMF pair.
 _TONES = {"PCMA": PCMA_TONE * (_OCTETS // len(PCMA_TONE)), "PCMU": PCMU_TONE * (_OCTETS // len(PCMU_TONE))}
-# 2 s of 10 ms packets are 200; more than these is a flood, which is counted but not kept.
+# 2 s of 10 ms packets are 200, and the last ones are those of the call. More than these is a flood: counted, not kept.
 _MAX_KEPT = 4096
+# What speech may come as: the static types of our offer. RFC 3551 §6, RFC 3389.
+AUDIO_TYPES = frozenset({0, 8})
+COMFORT_NOISE_TYPE = 13
+# A longer step is a clock that began anew, not a pause.
+_MAX_STEP_MS = 5000.0
 _MAX_LISTED = 8
 # RFC 6335 §6: below are the well-known ports, where no RTP is received, but DNS and NTP are.
 _FIRST_USER_PORT = 1024
@@ -124,7 +129,7 @@ class RtpSession:
     rtp: UdpSocket
     rtcp: UdpSocket | None
     ssrc: int = field(default_factory=lambda: secrets.randbits(32))
-    heard: list[_Heard] = field(default_factory=list)
+    heard: deque[_Heard] = field(default_factory=lambda: deque(maxlen=_MAX_KEPT))
     received: int = 0  # RTP packets, kept or not
     other: Counter[str] = field(default_factory=Counter)  # "rtcp", "stun", "other"
     icmp: list[IcmpError] = field(default_factory=list)
@@ -160,8 +165,7 @@ class RtpSession:
             self.other[_kind_of(datagram.data)] += 1
             return
         self.received += 1
-        if len(self.heard) < _MAX_KEPT:
-            self.heard.append(_Heard(packet, datagram.address, datagram.port, datagram.at_ms))
+        self.heard.append(_Heard(packet, datagram.address, datagram.port, datagram.at_ms))
 
     async def stream(self, target: MediaTarget, keep_on: Callable[[], bool]) -> None:
         """Send the tone, a packet each 20 ms after the first, by deadlines that do not drift; while `keep_on`."""
@@ -197,14 +201,15 @@ class RtpSession:
             self.late_ms.append(max(0.0, now - due))
 
     def note(self, purpose: str, answered_ms: float | None) -> Note:
-        """What was sent and what came back, in figures. `answered_ms` parts early media from the call's own."""
+        """What was sent and what came back, in figures. `answered_ms` parts early media from the call's own, of which
+        the figures are; those of a call that was never answered are of all that came."""
         values: dict[str, Any] = {
             "purpose": purpose,
             "local_address": self.rtp.local[0],
             "local_port": self.rtp.local[1],
             "rtcp_port": self.rtcp.local[1] if self.rtcp else None,
             **self._sent_values(),
-            **_received_values(self.heard, self.ssrc, self.named, answered_ms),
+            **_received_values(self.heard, self.ssrc, self.named, answered_ms, self.sent_ms),
             "received": self.received,
             "kept": len(self.heard),
             "rtcp": self.other["rtcp"],
@@ -253,30 +258,36 @@ def _kind_of(data: bytes) -> str:
 
 
 def _received_values(
-    heard: Sequence[_Heard], ssrc: int, named: tuple[str | None, int | None] | None, answered_ms: float | None
+    heard: Iterable[_Heard],
+    ssrc: int,
+    named: tuple[str | None, int | None] | None,
+    answered_ms: float | None,
+    sent_ms: Sequence[float],
 ) -> dict[str, Any]:
-    sources = Counter((each.address, each.port) for each in heard)
-    ssrcs = Counter(each.packet.ssrc for each in heard)
-    early = [each for each in heard if answered_ms is None or each.at_ms < answered_ms]
-    later = [each for each in heard if answered_ms is not None and each.at_ms >= answered_ms]
+    everything = sorted(heard, key=lambda each: each.at_ms)
+    later = [each for each in everything if answered_ms is not None and each.at_ms >= answered_ms]
+    counted = everything if answered_ms is None else later
+    sources = Counter((each.address, each.port) for each in counted)
+    ssrcs = Counter(each.packet.ssrc for each in counted)
+    types = Counter(each.packet.payload_type for each in counted)
     values: dict[str, Any] = {
-        "received_early": len(early),
+        "received_early": len(everything) - len(later),
+        "received_after": len(later),
         "first_packet_ms": round(later[0].at_ms - answered_ms, 3) if later and answered_ms is not None else None,
         "sources": [
             {"address": address, "port": port, "packets": count, "as_answered": _is_named(address, port, named)}
             for (address, port), count in sources.most_common(_MAX_LISTED)
         ],
         "source_count": len(sources),
-        "payload_types": {
-            str(number): count
-            for number, count in Counter(each.packet.payload_type for each in heard).most_common(_MAX_LISTED)
-        },
+        "payload_types": {str(number): count for number, count in types.most_common(_MAX_LISTED)},
         "ssrcs": [{"ssrc": f"{number:08x}", "packets": count} for number, count in ssrcs.most_common(_MAX_LISTED)],
         "ssrc_count": len(ssrcs),
         "own_ssrc_packets": ssrcs[ssrc],
-        "tone_packets": sum(each.packet.payload in _TONES.values() for each in heard),
+        **_echo_values(counted, sent_ms),
+        **_end_values(counted, sent_ms),
         "stream_packets": None,
         "ptime_ms": None,
+        "behind_ms": None,
         "expected": None,
         "missing": None,
         "loss_ratio": None,
@@ -285,27 +296,60 @@ def _received_values(
         "jitter_ms": None,
         "jitter_max_ms": None,
     }
-    if not heard:
+    if not counted:
         return values
     # The figures of a stream are those of the source that sent most: RFC 3550 counts each SSRC by itself.
     main = ssrcs.most_common(1)[0][0]
-    stream = [each for each in heard if each.packet.ssrc == main]
+    stream = [each for each in counted if each.packet.ssrc == main]
     # RFC 4733 §2.5: the packets of an event all have the timestamp of its start, so they tell nothing of jitter.
     audio_type = Counter(each.packet.payload_type for each in stream).most_common(1)[0][0]
     audio = [each for each in stream if each.packet.payload_type == audio_type]
-    counted = count_sequence(each.packet.sequence for each in stream)
+    counts = count_sequence(each.packet.sequence for each in stream)
     jitter = interarrival_jitter(((each.packet.timestamp, each.at_ms) for each in audio), PCMA_CLOCK_RATE_HZ)
     return values | {
         "stream_packets": len(stream),
         "ptime_ms": _ptime_ms([each.packet for each in audio]),
-        "expected": counted.expected,
-        "missing": counted.missing,
-        "loss_ratio": round(counted.missing / counted.expected, 4) if counted.expected else None,
-        "reordered": counted.reordered,
-        "duplicates": counted.duplicates,
+        "behind_ms": round(_behind_ms(audio), 3),
+        "expected": counts.expected,
+        "missing": counts.missing,
+        "loss_ratio": round(counts.missing / counts.expected, 4) if counts.expected else None,
+        "reordered": counts.reordered,
+        "duplicates": counts.duplicates,
         "jitter_ms": round(jitter.last_ms, 3) if jitter else None,
         "jitter_max_ms": round(jitter.max_ms, 3) if jitter else None,
     }
+
+
+def _echo_values(counted: Sequence[_Heard], sent_ms: Sequence[float]) -> dict[str, Any]:
+    """How much of our tone came back, and how much at least should have: what was sent while it did, less two packets
+    for jitter. An echo test may number its packets anew, so that their numbers do not show what it never got."""
+    tone = [each for each in counted if each.packet.payload in _TONES.values()]
+    begun, ended = (tone[0].at_ms, tone[-1].at_ms) if tone else (0.0, 0.0)
+    return {
+        "tone_packets": len({(each.packet.ssrc, each.packet.sequence) for each in tone}),
+        "tone_expected": max(0, sum(begun <= at_ms <= ended for at_ms in sent_ms) - 2) if tone else None,
+    }
+
+
+def _end_values(counted: Sequence[_Heard], sent_ms: Sequence[float]) -> dict[str, Any]:
+    """For how long nothing had come when our last packet left, and whether comfort noise had announced that."""
+    last = next((each for each in reversed(counted) if each.packet.payload_type != COMFORT_NOISE_TYPE), None)
+    return {
+        "silent_end_ms": round(max(0.0, sent_ms[-1] - last.at_ms), 3) if last and sent_ms else None,
+        "ends_in_comfort_noise": last is not None and counted[-1] is not last,
+    }
+
+
+def _behind_ms(audio: Sequence[_Heard]) -> float:
+    """By how much more time than audio went by within the talkspurts of a stream: what a listener misses of it."""
+    behind = 0.0
+    for before, after in itertools.pairwise(audio):
+        step = (after.packet.timestamp - before.packet.timestamp) & 0xFFFFFFFF
+        step -= (step & 0x80000000) << 1
+        step_ms = step * 1000 / PCMA_CLOCK_RATE_HZ
+        if not after.packet.marker and abs(step_ms) <= _MAX_STEP_MS:
+            behind += after.at_ms - before.at_ms - step_ms
+    return behind
 
 
 def _is_named(address: str, port: int, named: tuple[str | None, int | None] | None) -> bool:
@@ -313,7 +357,11 @@ def _is_named(address: str, port: int, named: tuple[str | None, int | None] | No
 
 
 def _ptime_ms(packets: Sequence[RtpPacket]) -> float | None:
-    """How much audio a packet holds: the commonest step of the timestamp from one sequence number to the next."""
+    """How much audio a packet holds: by its octets where it is G.711, else the commonest step of the timestamp from one
+    sequence number to the next."""
+    if packets and packets[0].payload_type in AUDIO_TYPES:
+        octets = Counter(len(each.payload) for each in packets).most_common(1)[0][0]
+        return octets * 1000 / PCMA_CLOCK_RATE_HZ
     steps = Counter(
         (after.timestamp - before.timestamp) & 0xFFFFFFFF
         for before, after in itertools.pairwise(packets)
