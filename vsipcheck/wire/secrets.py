@@ -13,7 +13,8 @@ MASK = "********"
 # key files (tlsprivatekey, priv_key_file), nor bypass-media.
 _WORD = (
     r"(?:secret|passw(?:or)?d|passphrase|passcode|md5_?cred|a1-hash|token|pwd|api[_-]?key"
-    r"|(?:(?<![a-z])|db|auth|user|vm)pass(?![\w-])|(?<![a-z])dsn(?![\w-]))"
+    r"|access_?key|credentials?|(?<![a-z])(?:admin|user)?[_-]?pin(?![\w-])|(?<!by)pass(?![\w-])"
+    r"|(?<![a-z])dsn(?![\w-]))"
 )
 _NAME = rf"[\w./-]{{0,64}}?{_WORD}[\w-]{{0,64}}"
 
@@ -24,13 +25,28 @@ _ASSIGNED = re.compile(
 )
 # "register => user:secret@host", "auth = user:secret@realm", "auth = user#md5@realm".
 _LOGIN = re.compile(r"(?<![\w./-])(?:register|auth)[ \t]{0,64}=>?[ \t]{0,64}", re.IGNORECASE)
-# "sip:user:secret@host", but neither "sip:host:5060,sip:user@host" nor "sip:host:5060;user=phone@...".
+# "sip:user:secret@host", but neither "sip:host:5060,sip:user@host" nor "sip:host:5060;user=phone@..."; and
+# "https://user:secret@host".
 _URI = re.compile(
-    r"(?P<head>\bsips?:[^\s:@/;,<>\"']{1,256}:)(?!\d{1,5}[,;?])(?P<secret>[^\s<>\"']{1,256})(?=@)", re.IGNORECASE
+    r"(?P<head>(?:\bsips?:|\b[a-z][a-z0-9+.-]{1,16}://)[^\s:@/;,<>\"']{0,256}:)(?!\d{1,5}[,;?])"
+    r"(?P<secret>[^\s<>\"']{1,256})(?=@)",
+    re.IGNORECASE,
+)
+# "Authorization: Bearer TOKEN", "curl -u user:secret", "Authenticate(1234)", and a mailbox: "1234 => PIN,Name".
+_TOLD = re.compile(
+    r"(?P<head>\bauthorization\W{1,8}(?:bearer|basic|digest)?[ \t]{1,8}|[ \t]-u[ \t]{0,8}[^\s:]{1,64}:"
+    r"|\bauthenticate[ \t]{0,8}\(|^[ \t]{0,8}\d{1,16}[ \t]{0,8}=>?[ \t]{0,8}(?=-?\d{1,16}[ \t]{0,8}(?:[,|]|$)))"
+    r"(?P<secret>[^\s,|()'\"<>]{1,1024})",
+    re.IGNORECASE,
 )
 
 # XML: `<param name="password" value="..."/>`, in any order, over several lines, in a comment that has lost its "<" too.
 _NAMED = re.compile(rf"\bname\s{{0,64}}=\s{{0,64}}([\"'])\s{{0,64}}{_NAME}\s{{0,64}}\1", re.IGNORECASE)
+_TEXT = re.compile(
+    rf"(?P<head><{_NAME}(?:\s[^<>]{{0,256}})?>|<[^<>]{{0,64}}\bname\s{{0,64}}=\s{{0,64}}[\"']{_NAME}[\"'][^<>]{{0,256}}(?<!/)>)"
+    r"(?P<secret>[^<>]{1,1024})(?=</)",
+    re.IGNORECASE,
+)
 _VALUE = re.compile(r"\bvalue\s{0,64}=\s{0,64}([\"'])", re.IGNORECASE)
 _TAG_REACH = 1024  # characters around the name in which its value stands, so that time stays linear in the text
 
@@ -71,7 +87,12 @@ def _mask_tags(text: str) -> tuple[str, int]:
         at = end
         count += 1
     pieces.append(text[at:])
-    return "".join(pieces), count
+    text = "".join(pieces)
+    found = [match for match in _TEXT.finditer(text) if match["secret"].strip() not in ("", MASK)]
+    for match in reversed(found):
+        secret = match["secret"]
+        text = text[: match.start("secret")] + MASK + "\n" * secret.count("\n") + text[match.end("secret") :]
+    return text, count + len(found)
 
 
 def _find_value(text: str, begin: int, end: int) -> tuple[int, int]:
@@ -115,8 +136,10 @@ def _mask_line(line: str, find_end: Callable[[str, int], int]) -> tuple[str, int
         at = end
     pieces.append(line[at:])
     line = "".join(pieces)
-    count += sum(match["secret"] != MASK for match in _URI.finditer(line))
-    return _URI.sub(lambda match: match["head"] + MASK, line), count
+    for pattern in (_URI, _TOLD):
+        count += sum(match["secret"] != MASK for match in pattern.finditer(line))
+        line = pattern.sub(lambda match: match["head"] + MASK, line)
+    return line, count
 
 
 def _mask_value(value: str) -> str:
@@ -160,11 +183,16 @@ def _asterisk_end(line: str, begin: int) -> int:
     return len(line)
 
 
+_OPENING = re.compile(r"=\s{0,64}([\"'])")
 _XML_END = re.compile(r"[\"'<>]|-->")
 
 
 def _xml_end(line: str, begin: int) -> int:
     """Where the value ends: at the quote around it, at markup, or at the line's end."""
+    for opened in _OPENING.finditer(line, max(0, begin - _TAG_REACH), begin):
+        if line.find(opened[1], opened.end(), begin) < 0:  # within an attribute: quotes of the other kind are its own
+            closing = line.find(opened[1], begin)
+            return closing if closing >= 0 else len(line)
     opening = line[begin : begin + 1]
     if opening in ('"', "'"):
         closing = line.find(opening, begin + 1)
