@@ -467,6 +467,13 @@ def test_a_rejected_stranger_is_no_fault() -> None:
 G729 = STATIC_CODECS[18]
 SECOND = {"purpose": "pbx_invite_pcmu", "codecs": (PCMU, EVENT)}
 ALONE = answered(sdp(PCMA, EVENT))
+REDEFINED, REFUSED_FALLBACK = (WARN, "type_redefined", PBX), (WARN, "fallback_refused", PBX)
+
+
+def bare(body: bytes) -> bytes:
+    """Without its rtpmap lines: static payload types need none."""
+    return b"".join(line for line in body.splitlines(keepends=True) if not line.startswith(b"a=rtpmap:"))
+
 
 CODECS: list[tuple[str, Sequence[Fact | Talk], Status, str, FaultDomain | None]] = [
     ("both", [answered()], PASS, "both_accepted", None),
@@ -486,6 +493,16 @@ CODECS: list[tuple[str, Sequence[Fact | Talk], Status, str, FaultDomain | None]]
     ("PCMA alone, then busy", [ALONE, Talk(**SECOND).hears(486)], WARN, "fallback_unseen", OPEN),  # type: ignore[arg-type]
     ("PCMA alone, no second call", [ALONE], WARN, "fallback_unseen", OPEN),
     ("G.729 alone", [answered(sdp(G729))], FAIL, "no_g711", PBX),
+    ("PCMA by another number", [answered(sdp(Codec(98, "pcma", 8000), PCMU))], PASS, "both_accepted", None),
+    ("by the numbers alone", [answered(bare(BOTH))], PASS, "both_accepted", None),
+    ("wideband PCMA", [answered(sdp(Codec(98, "PCMA", 16000), PCMU))], WARN, "fallback_chosen", PBX),
+    ("wideband G.711 alone", [answered(sdp(Codec(98, "PCMA", 16000)))], FAIL, "no_g711", PBX),
+    ("PCMA in stereo", [answered(sdp(Codec(98, "PCMA", 8000, 2)))], FAIL, "no_g711", PBX),
+    ("wideband PCMA as 8", [answered(sdp(Codec(8, "PCMA", 16000), PCMU))], WARN, "type_redefined", PBX),
+    ("8 and 0 changed places", [answered(sdp(Codec(0, "PCMA", 8000), Codec(8, "PCMU", 8000)))], *REDEFINED),
+    ("PCMA as 18", [answered(sdp(Codec(18, "PCMA", 8000), PCMU))], *REDEFINED),
+    ("another static type's line", [answered(sdp(PCMA, PCMU, Codec(9, "G722", 16000)))], PASS, "both_accepted", None),
+    ("PCMA alone, then wideband PCMU", [ALONE, answered(sdp(Codec(98, "PCMU", 16000)), **SECOND)], *REFUSED_FALLBACK),
     ("DTMF alone", [answered(sdp(EVENT))], FAIL, "no_g711", PBX),
     ("port 0", [answered(sdp(PCMA, port=0))], FAIL, "audio_rejected", PBX),
     ("488", [Talk().hears(488)], FAIL, "offer_rejected", PBX),
@@ -526,11 +543,13 @@ def test_codecs_of_an_answer_to_options(
 
 # --- DTMF, media address
 
+WIDE_EVENT = Codec(97, "telephone-event", 48000)
 DTMF: list[tuple[str, Talk, Status, str]] = [
     ("as offered", answered(), PASS, "telephone_event"),
     ("left out", answered(sdp(PCMA, PCMU)), WARN, "no_telephone_event"),
     ("another number", answered(sdp(PCMA, PCMU, telephone_event(101))), WARN, "other_payload_type"),
     ("another clock", answered(sdp(PCMA, EVENT._replace(clock_rate_hz=48000))), WARN, "other_clock"),
+    ("another clock beside it", answered(sdp(PCMA, WIDE_EVENT, EVENT)), PASS, "telephone_event"),
 ]
 
 

@@ -58,6 +58,7 @@ def test_where_rtp_goes(answer: bytes, pbx: str, target: MediaTarget) -> None:
         (sdp("8", address="9.9.9.9", extra="a=inactive\r\n"), "9.9.9.9", "direction"),
         (sdp("18", address="9.9.9.9"), "9.9.9.9", "no_g711"),
         (sdp("8 PCMA/16000", address="9.9.9.9"), "9.9.9.9", "no_g711"),
+        (sdp("98 PCMA/8000/2", address="9.9.9.9"), "9.9.9.9", "no_g711"),
         (sdp("8", address="media.example.com"), "9.9.9.9", "no_address"),
         (sdp("8", address="::1"), "127.0.0.1", "other_family"),
         (sdp("8", address="::ffff:192.168.1.9"), "9.9.9.9", "another_kind"),

@@ -230,6 +230,9 @@ def replaced(old: str, new: str, data: bytes = ASTERISK) -> bytes:
         (replaced("RTP/AVP 8 0 101", "RTP/AVP 8 0"), {"rtpmap_without_format", "fmtp_without_format"}),
         (replaced("RTP/AVP 8 0 101", "RTP/AVP 8 0 101 96"), {"rtpmap_missing"}),
         (replaced("a=rtpmap:8 PCMA/8000", "a=rtpmap:8 G729/8000"), {"rtpmap_contradicts"}),
+        (replaced("a=rtpmap:8 PCMA/8000", "a=rtpmap:8 PCMA/16000"), {"rtpmap_contradicts"}),
+        (replaced("a=rtpmap:8 PCMA/8000", "a=rtpmap:8 PCMA/8000/2"), {"rtpmap_contradicts"}),
+        (replaced("a=rtpmap:8 PCMA/8000", "a=rtpmap:8 pcma/8000/1"), set()),
         (replaced("a=rtpmap:8 PCMA/8000", "a=rtpmap:8 PCMA"), {"rtpmap_malformed"}),
         (replaced("a=rtpmap:0 PCMU/8000", "a=rtpmap:8 PCMA/8000"), {"rtpmap_repeated"}),
         (replaced("a=fmtp:101 0-16", "a=fmtp:0-16"), {"fmtp_malformed"}),
@@ -246,6 +249,27 @@ def test_deviations(data: bytes, expected: set[str]) -> None:
     # Whatever is wrong in one line, the rest is still read.
     assert session.audio is not None
     assert session.audio.has("PCMA") != ("rtpmap_contradicts" in expected)
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "contradicted"),
+    [
+        (Codec(8, "PCMA", 8000), "PCMA", None),
+        (Codec(8, "pcma", 8000), "PCMA", None),
+        (Codec(8, "PCMA", 16000), "PCMA/16000", "PCMA/8000"),
+        (Codec(8, "PCMA", 8000, 2), "PCMA/8000/2", "PCMA/8000"),
+        (Codec(8, "PCMU", 8000), "PCMU", "PCMA/8000"),
+        (Codec(98, "PCMA", 8000), "PCMA", None),
+        (Codec(98, "PCMU", 16000), "PCMU/16000", None),
+        (Codec(6, "DVI4", 16000), "DVI4", None),
+        (Codec(5, "DVI4", 16000), "DVI4", "DVI4/8000"),
+        (Codec(111, "opus", 48000, 2), "OPUS", None),
+        (Codec(97, "telephone-event", 16000), "TELEPHONE-EVENT", None),
+        (Codec(99, None, None), "PAYLOAD TYPE 99", None),
+    ],
+)
+def test_names_of_codecs(codec: Codec, name: str, contradicted: str | None) -> None:
+    assert (codec.name, codec.contradicted) == (name, contradicted)
 
 
 def test_deviations_name_their_line() -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 from vsipcheck.checks.base import Facts
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
+from vsipcheck.checks.pbx_media import telephone_events
 from vsipcheck.checks.pbx_rtp import AUDIO_TYPES, COMFORT_NOISE_TYPE, RTP_NOTE
 from vsipcheck.checks.pbx_target import CHECK_NAME, Pbx, is_inside
 from vsipcheck.checks.pbx_verdict import quoted, verdict
@@ -308,4 +309,4 @@ def _event_types(call: PlacedCall) -> set[int]:
     """The payload types of DTMF in our offer, and in the answer, whose number some peers send."""
     answer = call.description.audio if call.description is not None else None
     sections = [each for each in (call.offer, answer) if each is not None]
-    return {codec.payload_type for each in sections if (codec := each.codec("telephone-event")) is not None}
+    return {codec.payload_type for each in sections for codec in telephone_events(each)}

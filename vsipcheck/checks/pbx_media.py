@@ -22,7 +22,7 @@ from vsipcheck.checks.pbx_verdict import REJECTED, let_in, quoted, verdict
 from vsipcheck.checks.public_address import trunk_address
 from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
 from vsipcheck.wire.ip import AddressClass, plain_address
-from vsipcheck.wire.sdp import MediaDescription
+from vsipcheck.wire.sdp import Codec, MediaDescription
 
 CODECS = "pbx.codecs"
 DTMF = "pbx.dtmf"
@@ -35,9 +35,14 @@ _CLOCK_HZ = 8000  # G.711's, which its telephone-events have to share: RFC 4733 
 
 
 def audio_codecs(audio: MediaDescription) -> list[str]:
-    """The encoding names of an audio section in its order, upper case, without DTMF and comfort noise."""
-    names = [(codec.encoding or f"payload type {codec.payload_type}").upper() for codec in audio.codecs]
-    return [name for name in names if name not in _BESIDE]
+    """The names of an audio section's codecs in its order, upper case, without DTMF and comfort noise."""
+    return [codec.name for codec in audio.codecs if codec.name.partition("/")[0] not in _BESIDE]
+
+
+def telephone_events(audio: MediaDescription) -> list[Codec]:
+    """An audio section's telephone-events, that of G.711's clock first: wideband codecs have theirs beside it."""
+    events = [codec for codec in audio.codecs if codec.name == "TELEPHONE-EVENT"]
+    return sorted(events, key=lambda codec: codec.clock_rate_hz != _CLOCK_HZ)
 
 
 # --- codecs
@@ -97,7 +102,8 @@ def _allow(profile: Profile) -> str:
 def _answered(pbx: Pbx, calls: Calls, call: PlacedCall, audio: MediaDescription, profile: Profile) -> Finding:
     names = audio_codecs(audio)
     preferred, fallback = _wanted(profile)
-    trunks = [name for name in names if name in profile.media.codecs]
+    wanted = profile.media.codecs
+    trunks = [name for name in names if name in wanted]
     told = quoted(", ".join(names) or "no codec", 120)
     by = "while it rings" if call.described_early else "in its answer"
     second = calls.pcmu
@@ -114,6 +120,25 @@ def _answered(pbx: Pbx, calls: Calls, call: PlacedCall, audio: MediaDescription,
             facts=facts,
             confidence=Confidence.PROVEN,
             remedy=_allow(profile),
+            measures=measures,
+        )
+    redefined = [
+        f"{codec.payload_type} for {quoted(f'{codec.encoding}/{codec.clock_rate_hz}', 40)}, where RFC 3551 has "
+        f"{codec.contradicted}"
+        for codec in audio.codecs
+        if codec.contradicted and {codec.name.partition("/")[0], codec.contradicted.partition("/")[0]} & set(wanted)
+    ]
+    if redefined:
+        return verdict(
+            CODECS,
+            pbx,
+            Status.WARN,
+            "type_redefined",
+            f"The PBX's SDP uses payload type {' and '.join(redefined)}: peers that go by the number hear noise, or "
+            "those that go by the name do.",
+            facts=facts,
+            confidence=Confidence.PROVEN,
+            remedy="Let the PBX answer PCMA as payload type 8 and PCMU as 0, at 8000 Hz.",
             measures=measures,
         )
     if not trunks:
@@ -325,8 +350,8 @@ def judge_dtmf(pbx: Pbx, calls: Calls) -> Finding | None:
     audio = description.audio if description is not None else None
     if call is None or audio is None or audio.port == 0:
         return _dtmf_shown(pbx, calls)
-    event = audio.codec("telephone-event")
-    offered = call.offer.codec("telephone-event") if call.offer is not None else None
+    event = next(iter(telephone_events(audio)), None)
+    offered = next(iter(telephone_events(call.offer)), None) if call.offer is not None else None
     if event is None:
         return verdict(
             DTMF,

@@ -104,14 +104,12 @@ def media_target(answer: SessionDescription | None, pbx_address: str) -> MediaTa
         return Withheld("another_kind", text)
     if audio.port < _FIRST_USER_PORT and not is_pbx:
         return Withheld("well_known_port", f"port {audio.port} of {address} is a well-known port of another host")
-    return MediaTarget(address, audio.port, codec.payload_type, (codec.encoding or "").upper())
+    return MediaTarget(address, audio.port, codec.payload_type, codec.name)
 
 
 def _g711(codecs: Sequence[Codec]) -> Codec | None:
     """The first G.711 codec, which is the one that the answerer prefers (RFC 3264 §6.1)."""
-    return next(
-        (each for each in codecs if (each.encoding or "").upper() in _TONES and each.clock_rate_hz == 8000), None
-    )
+    return next((each for each in codecs if each.name in _TONES), None)
 
 
 class _Heard(NamedTuple):

@@ -57,7 +57,7 @@ DEVIATIONS: dict[str, Grade] = {
     "rtpmap_repeated": Grade.ERROR,
     "rtpmap_missing": Grade.ERROR,  # of a payload type that RFC 3551 does not assign
     "rtpmap_without_format": Grade.NOTICE,  # of a payload type that the m= line does not list
-    "rtpmap_contradicts": Grade.ERROR,  # another codec than RFC 3551 assigns to the payload type
+    "rtpmap_contradicts": Grade.ERROR,  # another codec, or clock, than RFC 3551 assigns to the payload type
     "fmtp_malformed": Grade.ERROR,
     "fmtp_without_format": Grade.NOTICE,
     "direction_repeated": Grade.ERROR,
@@ -107,13 +107,33 @@ class ConnectionData(NamedTuple):
 
 class Codec(NamedTuple):
     """One format of an RTP section. `encoding` and `clock_rate_hz` are None where neither rtpmap nor RFC 3551 say them;
-    names compare without case. `fmtp` is the format's parameters as received."""
+    encodings compare without case. `fmtp` is the format's parameters as received."""
 
     payload_type: int
     encoding: str | None
     clock_rate_hz: int | None
     channels: int = 1
     fmtp: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The encoding name in upper case, with clock rate and channels where they are not those that RFC 3551 assigns
+        to it: PCMA, PCMA/16000. Without an encoding, the payload type."""
+        if self.encoding is None:
+            return f"PAYLOAD TYPE {self.payload_type}"
+        name = self.encoding.upper()
+        assigned = [each for each in STATIC_CODECS.values() if (each.encoding or "").upper() == name]
+        if not assigned or any(each[2:4] == self[2:4] for each in assigned):
+            return name
+        return f"{name}/{self.clock_rate_hz}{f'/{self.channels}' if self.channels != 1 else ''}"
+
+    @property
+    def contradicted(self) -> str | None:
+        """What RFC 3551 assigns to the payload type, where the rtpmap says otherwise; None where it does not."""
+        assigned = STATIC_CODECS.get(self.payload_type)
+        if assigned is None or ((self.encoding or "").upper(), *self[2:4]) == (assigned.name, *assigned[2:4]):
+            return None
+        return f"{assigned.encoding}/{assigned.clock_rate_hz}"
 
 
 # RFC 3551 §6, tables 4 and 5. The clock of G722 is 8000 Hz by an old mistake, §4.5.2.
@@ -204,12 +224,11 @@ class MediaDescription:
         return tuple(found)
 
     def codec(self, encoding: str) -> Codec | None:
-        """The first codec of that encoding name, None when there is none."""
-        wanted = encoding.lower()
-        return next((codec for codec in self.codecs if (codec.encoding or "").lower() == wanted), None)
+        """The first codec of that `Codec.name`, case aside: PCMA/16000 is no PCMA. None when there is none."""
+        return next((codec for codec in self.codecs if codec.name == encoding.upper()), None)
 
     def has(self, encoding: str) -> bool:
-        """Whether a codec of that encoding name is offered."""
+        """Whether a codec of that name is offered."""
         return self.codec(encoding) is not None
 
     @property
@@ -531,9 +550,8 @@ class _Reader:
             self.add("rtpmap_repeated", value, number)
         elif codec.payload_type not in listed:
             self.add("rtpmap_without_format", value, number)
-        assigned = STATIC_CODECS.get(codec.payload_type)
-        if assigned and (codec.encoding or "").lower() != (assigned.encoding or "").lower():
-            self.add("rtpmap_contradicts", f"{value}, where {codec.payload_type} is {assigned.encoding}", number)
+        if codec.contradicted is not None:
+            self.add("rtpmap_contradicts", f"{value}, where {codec.payload_type} is {codec.contradicted}", number)
 
 
 def parse_sdp(data: bytes) -> SessionDescription:
