@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,9 @@ from vsipcheck.checks.base import Context, Facts, Recorder
 from vsipcheck.checks.message_calls import MAX_INVITES
 from vsipcheck.model import CheckEvidence, Confidence, Failure, FaultDomain, Finding, Note, Settings, Status
 from vsipcheck.profiles import load_profile
+from vsipcheck.wire import capture as capture_module
+from vsipcheck.wire.pcap import Chunk, Conversation, capture
+from vsipcheck.wire.trace import MAX_TRACE
 
 MESSAGES = Path(__file__).parents[1] / "messages"
 TORTURE = sorted(path for path in (Path(__file__).parents[1] / "wire/torture").rglob("*") if path.is_file())
@@ -162,6 +166,12 @@ THEIR_CONTACT = "Contact: <sip:+919876543210@198.51.100.70:5070;transport=tcp>"
         (OUT, REQUEST, REQUEST.replace(":5070", ""), "Request-URI", _W, "port_missing", PBX),
         (OUT, REQUEST, REQUEST.replace("+919876543210@", ""), "Request-URI", _F, "number_missing", PBX),
         (OUT, REQUEST, REQUEST.replace("+91", "0"), "Request-URI", _W, "not_e164", PBX),
+        (OUT, REQUEST, REQUEST.replace("+91", "%2B91"), "Request-URI", _P, "well_formed", None),
+        (
+            *(OUT, REQUEST),
+            f"{REQUEST.replace(':5070', '')}\r\nRoute: <sip:198.51.100.70:5070;transport=tcp;lr>",
+            *("Request-URI", _P, "well_formed", None),
+        ),
         (OUT, REQUEST, REQUEST.replace("5070;", "5070?a=b;"), "Request-URI", _F, "malformed", PBX),
         (IN, "203.0.113.9:5061;transport=tcp", "192.168.1.9", "Request-URI", _W, "private_address", UNDETERMINED),
         (IN, "+918045678901@203.0.113.9:5061", "203.0.113.9:5061", "Request-URI", _W, "number_missing", UNDETERMINED),
@@ -179,6 +189,13 @@ THEIR_CONTACT = "Contact: <sip:+919876543210@198.51.100.70:5070;transport=tcp>"
         (OUT, "To: <sip:", "To: <sip:a b", "To", _F, "malformed", PBX),
         (OUT, CONTACT, CONTACT.replace("203.0.113.9", "10.0.0.9"), "Contact", _F, "private_address", PBX),
         (OUT, CONTACT, CONTACT.replace("203.0.113.9", "100.64.3.9"), "Contact", _F, "private_address", PBX),
+        (OUT, CONTACT, CONTACT.replace("203.0.113.9", "224.0.0.5"), "Contact", _F, "private_address", PBX),
+        (OUT, CONTACT, CONTACT.replace("203.0.113.9", "255.255.255.255"), "Contact", _F, "private_address", PBX),
+        (OUT, CONTACT, CONTACT.replace("203.0.113.9", "[::]"), "Contact", _F, "private_address", PBX),
+        (OUT, CONTACT, CONTACT.replace("203.0.113.9", "[2001:db8::9]"), "Contact", _W, "other_family", PBX),
+        (OUT, CONTACT, CONTACT.replace("203.0.113.9", "pbx"), "Contact", _W, "local_name", PBX),
+        (OUT, CONTACT, CONTACT.replace("203.0.113.9", "pbx.office.local"), "Contact", _W, "local_name", PBX),
+        (OUT, CONTACT, CONTACT.replace("203.0.113.9", "pbx.example.com"), "Contact", _P, "well_formed", None),
         (OUT, CONTACT, CONTACT.replace("=tcp", "=tls"), "Contact", _F, "wrong_transport", PBX),
         (OUT, CONTACT, CONTACT.replace(";transport=tcp", ""), "Contact", _W, "transport_missing", PBX),
         (OUT, CONTACT, CONTACT.replace("sip:", "sips:"), "Contact", _F, "wrong_scheme", PBX),
@@ -230,6 +247,40 @@ def test_headers(
     assert bool(finding.remedy) == (status in (_W, _F))
 
 
+def test_no_number_of_broken_lines_hides_another() -> None:
+    noise = "".join(f"no colon {number}\r\n" for number in range(70))
+    for old, new, target, reason in (
+        ("CSeq: 102 INVITE", "CSeq: 102 OPTIONS", "CSeq", "malformed"),
+        ("To: <sip:", "To: <sip:a b", "To", "malformed"),
+        (FROM, f"{FROM}\r\n{FROM}", "From", "repeated"),
+    ):
+        found = lint(sample(OUT, (old, new), ("Max-Forwards", f"{noise}Max-Forwards")))
+        finding = one(found, "message.header", target)
+        assert (finding.status, finding.reason) == (_F, reason)
+        assert one(found, "message.framing").reason == "breaks_rules"
+    # As many faults in one header field leave the rest's to be told.
+    vias = "".join(f"Via: {number}\r\n" for number in range(70))
+    found = lint(sample(OUT, ("Supported: ", f"{vias}no colon\r\nSupported: ")))
+    assert one(found, "message.header", "Via").reason == "malformed"
+    assert one(found, "message.framing").reason == "breaks_rules"
+
+
+def test_damage_of_the_text_is_no_proven_fault_of_a_header_field() -> None:
+    finding = one(lint(sample(OUT, ('"+918045678901"', '"+9180\x0145678901"'))), "message.header", "From")
+    assert (finding.status, finding.reason) == (_W, "malformed")
+
+
+def test_compact_forms_and_folded_lines_are_the_same_header_fields() -> None:
+    short = {"Via": "v", "From": "f", "To": "t", "Contact": "m", "Call-ID": "i", "Supported": "k"}
+    short |= {"Content-Type": "c", "Content-Length": "l"}
+    head, _, body = sample(OUT).decode().partition("\r\n\r\n")
+    start, *lines = head.split("\r\n")
+    told = [f"{short.get(name, name)}:\r\n {value}" for name, _, value in (line.partition(": ") for line in lines)]
+    assert worth_a_look(lint("\r\n".join([start, *told, ""]).encode() + b"\r\n" + body.encode())) == worth_a_look(
+        lint(sample(OUT))
+    )
+
+
 def test_credentials_are_none_of_the_trunks() -> None:
     asked = ("Supported: replaces", 'Authorization: Digest username="a"\r\nSupported: replaces')
     finding = one(lint(sample(OUT, asked)), "message.header", "Authorization")
@@ -273,11 +324,30 @@ def test_the_public_address_that_was_measured() -> None:
         (OUT, "RTP/AVP 8 0 101", "RTP/AVP 8 101", "codecs", _W, "fallback_missing"),
         (OUT, "RTP/AVP 8 0 101", "RTP/AVP 0 101", "codecs", _W, "preferred_missing"),
         (OUT, "RTP/AVP 8 0 101", "RTP/AVP 18 101", "codecs", _F, "no_g711"),
+        # Redundancy and comfort noise are wrapped around a codec, and no codec of their own.
+        (OUT, "8 0 101\r\n", "97 13 8 0 101\r\na=rtpmap:97 RED/8000\r\n", "codecs", _P, "preferred_first"),
+        (OUT, "8 PCMA/8000", "8 PCMA/16000", "codecs", _W, "preferred_missing"),
+        (OUT, "8 PCMA/8000", "8 PCMA/8000/2", "codecs", _W, "preferred_missing"),
         (OUT, "RTP/AVP 8 0 101", "RTP/AVP 8 0", "dtmf", _W, "dtmf_missing"),
+        (OUT, "telephone-event/8000", "telephone-event/48000", "dtmf", _W, "dtmf_other_rate"),
+        (OUT, "0 101\r\n", "0 9 101\r\na=rtpmap:9 telephone-event/48000\r\n", "dtmf", _P, "dtmf_offered"),
+        (OUT, "RTP/AVP", "RTP/AVPF", "media", _W, "with_feedback"),
+        (OUT, "a=ptime:20", "a=fingerprint:sha-256 AA:BB", "media", _W, "encrypted"),
+        (OUT, "m=audio", "m=audio 18230 RTP/SAVP 8 0\r\nm=audio", "media", _W, "several_streams"),
+        (OUT, "m=audio", "m=audio 0 RTP/SAVP 18\r\nm=audio", "codecs", _P, "preferred_first"),
         (OUT, "c=IN IP4 203.0.113.9", "c=IN IP4 172.16.0.9", "address", _F, "private_address"),
         (OUT, "c=IN IP4 203.0.113.9\r\n", "", "address", _F, "address_missing"),
         (OUT, "c=IN IP4 203.0.113.9", "c=IN IP4 pbx.example.com", "address", _W, "address_is_name"),
         (OUT, "c=IN IP4 203.0.113.9", "c=IN IP4 0.0.0.0", "address", _W, "on_hold"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP4 224.0.0.5/127", "address", _F, "private_address"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP4 255.255.255.255", "address", _F, "private_address"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP4 0.1.2.3", "address", _F, "private_address"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP4 240.0.0.1", "address", _F, "private_address"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP6 0:0:0:0:0:0:0:0", "address", _F, "private_address"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP6 ::ffff:203.0.113.9", "address", _F, "private_address"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP6 ff02::1", "address", _F, "private_address"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP6 2001:db8::9", "address", _W, "other_family"),
+        (OUT, "c=IN IP4 203.0.113.9", "c=IN IP4 203.0.113.999", "address", _F, "address_missing"),
         (IN, "c=IN IP4 182.76.143.61", "c=IN IP4 18.142.150.245", "address", _W, "unlisted_address"),
         (IN, "c=IN IP4 182.76.143.61", "c=IN IP4 10.0.0.1", "address", _W, "private_address"),
         (OUT, "a=ptime:20", "a=ptime:30", "ptime", _W, "other_ptime"),
@@ -352,6 +422,45 @@ def test_a_message_that_the_capture_cut() -> None:
     assert one(lint(cut), "message.framing").reason == "cut"
 
 
+def packets(data: bytes, *cut: int) -> bytes:
+    """As tcpdump -A shows a message in several segments: what is before the payload of each is no text."""
+    head = b"16:00:00.020000 IP 203.0.113.9.40112 > 198.51.100.70.5070: Flags [P.], seq 1, length 855\nE..R..@....\n..."
+    text = data.replace(b"\r", b"")
+    return b"".join(head + text[start:end] + b"\n" for start, end in pairwise((0, *cut, len(text))))
+
+
+WHOLE_LINES = sample(OUT).replace(b"\r", b"").index(b"Contact:")
+
+
+@pytest.mark.parametrize("cut", [WHOLE_LINES, WHOLE_LINES + 12, 640])
+def test_what_a_trace_leaves_out_of_a_message_is_not_missing(cut: int) -> None:
+    found = lint(packets(sample(OUT), cut), account_sid="acme", exophones=("+918045678901",))
+    assert {each.reason for each in found if each.status in (_W, _F)} == set()
+    assert one(found, "message.framing").reason == "cut"
+    lacking = {each.target for each in found if (each.id, each.reason) == ("message.header", "cut")}
+    assert {each.target for each in found if (each.id, each.reason) == ("message.header", "well_formed")} >= {
+        *("Request-URI", "Via", "Max-Forwards", "From", "To")
+    }
+    if cut == 640:
+        assert lacking == set()
+        assert one(found, "message.sdp", "syntax").reason == "cut"
+        assert one(found, "call.transport").reason == "match"
+    else:
+        assert lacking == {"Contact", "Call-ID", "CSeq", "Allow", "Supported", "Content-Type", "Content-Length", "SDP"}
+        assert one(found, "call.transport").reason == "cut"
+    assert one(found, "call.caller_id").reason == "authorised"
+
+
+def test_a_caller_id_that_a_trace_leaves_out() -> None:
+    data = sample(OUT).replace(b"\r", b"")
+    assert one(lint(packets(data, data.index(b"From:"))), "call.caller_id").reason == "cut"
+
+
+def test_a_message_without_content_length_is_whole_where_its_body_is_there() -> None:
+    data = sample(OUT, ("Content-Length: 255\r\n", ""))
+    assert one(lint(packets(data)), "message.framing").reason == "length_missing"
+
+
 def test_datagrams_need_no_content_length() -> None:
     data = sample(OUT, ("SIP/2.0/TCP", "SIP/2.0/UDP"), ("Content-Length: 255\r\n", ""))
     assert one(lint(data), "message.framing").status is _P
@@ -368,6 +477,13 @@ def test_datagrams_need_no_content_length() -> None:
         ([("5061;transport=tcp", "5061;transport=tls")], _F, "contact_differs"),
         ([("com:5070", "com:5061")], _F, "port_differs"),
         ([("com:5070", "com")], _U, "port_unseen"),
+        # sips: is TLS, whatever its parameter says.
+        ([("INVITE sip:", "INVITE sips:")], _F, "uri_differs"),
+        ([("<sip:+918045678901@203", "<sips:+918045678901@203")], _F, "contact_differs"),
+        # A Route decides where it goes.
+        ([("com:5070", "com"), ("Via", "Route: <sip:198.51.100.70:5070;transport=tcp;lr>\r\nVia")], _P, "match"),
+        ([("Via", "Route: <sip:198.51.100.70:5060;transport=tcp;lr>\r\nVia")], _F, "port_differs"),
+        ([("Via", "Route: <sip:198.51.100.70:5070;transport=udp;lr>\r\nVia")], _F, "uri_differs"),
     ],
 )
 def test_transport(changes: list[tuple[str, str]], status: Status, reason: str) -> None:
@@ -389,6 +505,7 @@ def test_the_transport_that_the_trace_tells() -> None:
         ("918045678901", (), _F, "not_e164"),
         ("08045678901", ("08045678901",), _F, "not_e164"),
         ("anonymous", (), _F, "no_number"),
+        ("%2B918045678901", ("+918045678901",), _P, "authorised"),
     ],
 )
 def test_caller_id(number: str, exophones: tuple[str, ...], status: Status, reason: str) -> None:
@@ -431,6 +548,36 @@ def test_direction(data: bytes, asked: dict[str, object], told_by: str) -> None:
     assert told_by in one(lint(data, **asked), "message.framing").summary
 
 
+@pytest.mark.parametrize(
+    ("above", "data", "asked", "told_by"),
+    [
+        # Sockets are stronger than names.
+        (b"182.76.143.61:443 -> 203.0.113.9:5061", sample(OUT), {}, "from the provider (it came from 182.76.143.61)"),
+        (
+            b"198.51.100.70:443 -> 203.0.113.9:5070",
+            sample(OUT, ("@pstn.in2.exotel.com:5070", "@203.0.113.9:5070")),
+            {"public_address": "203.0.113.9"},
+            "from the provider (it was sent to your public address",
+        ),
+        (
+            b"",
+            sample(
+                OUT,
+                ("@pstn.in2.exotel.com:5070", "@198.51.100.70"),
+                ("Via", "Route: <sip:pstn.in4.exotel.com:5070;lr>\r\nVia"),
+            ),
+            {},
+            "to the provider (its Route names the provider)",
+        ),
+    ],
+)
+def test_what_is_stronger_tells_the_direction(
+    above: bytes, data: bytes, asked: dict[str, object], told_by: str
+) -> None:
+    head = b"2025/11/24 16:00:00.0 " + above + b"\n" if above else b""
+    assert told_by in one(lint(head + data, **asked), "message.framing").summary
+
+
 def anonymous() -> bytes:
     """An INVITE in which nothing tells the direction: Asterisk to a phone."""
     return sample(OUT, ("@pstn.in2.exotel.com:5070", "@198.51.100.70"))
@@ -463,6 +610,12 @@ def test_an_unknown_direction_judges_what_does_not_depend_on_it() -> None:
     assert one(found, "message.sdp", "codecs").status is _P
 
 
+def test_an_offer_of_another_hop_is_not_held_to_the_trunks_wants() -> None:
+    for old, new in (("RTP/AVP 8 0 101", "RTP/SAVP 18"), ("c=IN IP4 203.0.113.9", "c=IN IP4 10.0.0.9")):
+        found = lint(anonymous().replace(old.encode(), new.encode()))
+        assert {each.status for each in found if each.id == "message.sdp" and each.target != "syntax"} == {_P, _U}
+
+
 def test_a_hop_between_sbc_and_pbx_is_not_the_trunks() -> None:
     data = sample(
         IN,
@@ -473,6 +626,10 @@ def test_a_hop_between_sbc_and_pbx_is_not_the_trunks() -> None:
     assert "relayed" in one(found, "message.framing").summary
     for target in ("Via", "Request-URI"):
         assert one(found, "message.header", target).status is _P
+    # Nor is the PBX's private Contact on this hop what keeps an ACK away.
+    ok = answer(IN, "200 OK").replace(b"SIP/2.0/TCP 198.51.100.70:443", b"SIP/2.0/UDP 10.0.0.1:5060")
+    ok = ok.replace(b"Content-Length", b"Contact: <sip:a@10.0.0.5>\r\nContent-Length")
+    assert one(lint(data + ok * 3), "message.answer").fault_domain is UNDETERMINED
 
 
 def test_a_hop_between_pbx_and_sbc_is_not_the_trunks() -> None:
@@ -507,6 +664,8 @@ def test_traces(name: str, status: Status, reason: str, domain: FaultDomain | No
 def test_ringing_before_a_refusal_does_not_show_that_a_caller_id_is_good() -> None:
     data = sample(OUT) + answer(OUT, "183 Session Progress") + answer(OUT, "403 Forbidden")
     assert one(lint(data), "call.caller_id").reason == "not_compared"
+    data = sample(OUT) + answer(OUT, "183 Session Progress") + answer(OUT, "480 Gone")
+    assert one(lint(data), "call.caller_id").reason == "not_compared"  # it may have been an announcement
     data = sample(OUT) + answer(OUT, "180 Ringing") + answer(OUT, "486 Busy Here")
     assert one(lint(data), "call.caller_id").reason == "accepted"
 
@@ -522,7 +681,7 @@ def test_both_readings_of_a_403_are_told() -> None:
     [
         (OUT, "486 Busy Here", _P, "not_taken", None),
         (OUT, "401 Unauthorized", _F, "credentials_asked", UNDETERMINED),
-        (OUT, "488 Not Acceptable Here", _F, "codecs_refused", PBX),
+        (OUT, "488 Not Acceptable Here", _F, "codecs_refused", UNDETERMINED),
         (OUT, "404 Not Found", _F, "status_404", PBX),
         (OUT, "484 Address Incomplete", _F, "status_484", PBX),
         (OUT, "503 Service Unavailable", _F, "status_503", PROVIDER),
@@ -532,12 +691,58 @@ def test_both_readings_of_a_403_are_told() -> None:
         (IN, "403 Forbidden", _F, "rejected_by_pbx", PBX),
         (IN, "404 Not Found", _F, "status_404", PBX),
         (IN, "488 Not Acceptable Here", _F, "codecs_refused", PBX),
-        (IN, "603 Decline", _P, "not_taken", None),
+        (IN, "486 Busy Here", _P, "not_taken", None),
+        # Nothing rang: the PBX has no phone for it, and what the provider did with it is not to be seen.
+        (IN, "480 Temporarily Unavailable", _W, "no_phone", PBX),
+        (IN, "603 Decline", _W, "no_phone", PBX),
+        (IN, "487 Request Terminated", _U, "never_rang", UNDETERMINED),
+        (OUT, "480 Temporarily Unavailable", _U, "never_rang", UNDETERMINED),
+        (OUT, "487 Request Terminated", _U, "never_rang", UNDETERMINED),
     ],
 )
 def test_answers(name: str, line: str, status: Status, reason: str, domain: FaultDomain | None) -> None:
     finding = one(lint(sample(name) + answer(name, line)), "message.answer")
     assert (finding.status, finding.reason, finding.fault_domain) == (status, reason, domain)
+
+
+@pytest.mark.parametrize("name", [IN, OUT])
+@pytest.mark.parametrize("line", ["480 Temporarily Unavailable", "487 Request Terminated", "603 Decline"])
+def test_a_call_that_rang_and_was_not_taken(name: str, line: str) -> None:
+    found = lint(sample(name) + answer(name, "180 Ringing") + answer(name, line))
+    assert (one(found, "message.answer").status, one(found, "message.answer").reason) == (_P, "not_taken")
+
+
+def test_an_error_code_of_the_edge_is_no_callees_answer() -> None:
+    refused = answer(OUT, "603 Decline").replace(b"Content-Length", b"X-Exotel-ErrorCode: 1010\r\nContent-Length")
+    finding = one(lint(sample(OUT) + refused), "message.answer")
+    assert (finding.status, finding.reason) == (_F, "status_603")
+
+
+def test_an_offer_without_the_trunks_codecs_is_to_blame_for_its_refusal() -> None:
+    for old, new in (("RTP/AVP 8 0 101", "RTP/AVP 18 101"), ("RTP/AVP", "RTP/SAVP")):
+        finding = one(lint(sample(OUT, (old, new)) + answer(OUT, "488 Not Acceptable Here")), "message.answer")
+        assert (finding.reason, finding.fault_domain) == ("codecs_refused", PBX)
+
+
+def test_the_last_answer_counts_where_an_invite_is_sent_anew() -> None:
+    anew = ("CSeq: 102", 'Authorization: Digest response="0123456789abcdef"\r\nCSeq: 103')
+    again = sample(OUT, anew, ("branch=z9hG4bK4041f853", "branch=z9hG4bK2"))
+    ok = (
+        answer(OUT, "200 OK").replace(b"CSeq: 102", b"CSeq: 103").replace(b"branch=z9hG4bK4041f853", b"branch=z9hG4bK2")
+    )
+    finding = one(lint(sample(OUT) + answer(OUT, "401 Unauthorized") + again + ok), "message.answer")
+    assert (finding.status, finding.reason) == (_P, "answered")
+    assert "after 401" in finding.summary
+    # Without an answer to the second, that to the first is what there is.
+    finding = one(lint(sample(OUT) + answer(OUT, "401 Unauthorized") + again), "message.answer")
+    assert finding.reason == "credentials_asked"
+
+
+@pytest.mark.parametrize("line", ["401 Unauthorized", "404 Not Found", "488 Not Acceptable Here", "480 Gone"])
+def test_a_refusal_on_another_hop_is_none_of_the_trunks(line: str) -> None:
+    data = anonymous() + answer(OUT, line)
+    finding = one(lint(data), "message.answer")
+    assert (finding.status, finding.reason) == (_U, "direction_unknown")
 
 
 def answer(name: str, line: str) -> bytes:
@@ -579,6 +784,58 @@ def test_when_calls_end(acked: bool, ended: str, status: Status, reason: str) ->
     assert (finding.status, finding.reason) == (status, reason)
 
 
+OK_AT = ("16:00:02.000000", "16:00:02.500000", "16:00:03.500000", "16:00:05.500000")
+ELSEWHERE = "Record-Route: <sip:198.51.100.70:443;transport=tls;lr>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("copies", "acks", "extra", "ended", "status", "reason"),
+    [
+        (4, 0, "", None, _F, "ack_missing"),
+        (4, 0, ELSEWHERE, None, _F, "ack_missing"),  # wherever it went, it did not arrive
+        (2, 0, "", None, _U, "ack_unseen"),  # the trace may end before it
+        (2, 1, "", None, _P, "answered"),
+        # A call that ends by itself after half a minute, its ACK where a trace of one port does not look.
+        (1, 0, ELSEWHERE, "16:00:34.500000", _U, "ack_unseen"),
+        (1, 0, ELSEWHERE.replace("tls", "tcp"), "16:00:34.500000", _U, "ack_unseen"),
+        (1, 0, ELSEWHERE.replace("443;transport=tls", "5070"), "16:00:34.500000", _F, "ack_missing"),
+        # The ACK is sent each time, and never arrives.
+        (4, 4, "", None, _W, "ack_lost"),
+        (4, 4, "", "16:00:34.500000", _F, "ack_lost"),
+        (4, 4, "", "16:05:00.000000", _W, "ack_lost"),
+    ],
+)
+def test_acks(copies: int, acks: int, extra: str, ended: str | None, status: Status, reason: str) -> None:
+    ok = answer(OUT, "200 OK").replace(b"Content-Length", f"{extra}Content-Length".encode())
+    data = at("16:00:00.000000") + sample(OUT)
+    for number, clock in enumerate(OK_AT[:copies]):
+        data += at(clock) + ok + (at(clock) + in_dialog(OUT, "ACK") if number < acks else b"")
+    data += at(ended) + in_dialog(OUT, "BYE") if ended else b""
+    finding = one(lint(data), "message.answer")
+    assert (finding.status, finding.reason) == (status, reason)
+
+
+def test_one_packet_on_several_interfaces_is_no_repetition() -> None:
+    ok = [at(f"16:00:02.00000{number}") + answer(OUT, "200 OK") for number in range(4)]
+    invites = [at(f"16:00:00.00000{number}") + sample(OUT) for number in range(4)]
+    finding = one(lint(b"".join(invites + ok)), "message.answer")
+    assert (finding.status, finding.reason) == (_P, "answered")
+    assert "times" not in finding.summary
+
+
+def test_a_call_that_two_branches_took_was_answered_once_each() -> None:
+    other = answer(OUT, "200 OK").replace(b"exotel.com>\r\nCall", b"exotel.com>;tag=2\r\nCall")
+    refused = answer(OUT, "486 Busy Here")
+    data = sample(OUT) + refused + answer(OUT, "200 OK") + other * 2 + in_dialog(OUT, "ACK")
+    assert one(lint(data), "message.answer").reason == "answered"
+
+
+def test_a_call_of_a_day_and_half_a_minute_ended_by_itself() -> None:
+    data = at("16:00:02.000000") + sample(OUT) + at("16:00:02.000000") + answer(OUT, "200 OK")
+    data += at("16:00:34.000000").replace(b"11/24", b"11/25") + in_dialog(OUT, "BYE")
+    assert one(lint(data), "message.answer").reason == "answered"
+
+
 def test_an_invite_that_nobody_answers_in_the_trace() -> None:
     assert not [each for each in lint(sample(OUT)) if each.id == "message.answer"]
     finding = one(lint(sample(OUT) + b"\r\n" + sample(OUT)), "message.answer")
@@ -607,6 +864,50 @@ def test_more_calls_than_are_judged() -> None:
     assert len([each for each in found if each.id == "call.transport"]) == MAX_INVITES
     left_out = one(found, "message.framing", "trace")
     assert (left_out.status, left_out.reason) == (_U, "left_out")
+
+
+# --- what was not read ---
+
+
+def captured(*messages: bytes) -> bytes:
+    chunks = [Chunk(not data.startswith(b"SIP"), 10**15 + 10**6 * at, data) for at, data in enumerate(messages)]
+    return capture([Conversation("tcp", ("203.0.113.9", 40112), ("198.51.100.70", 5070), 10**15 - 1, chunks)])
+
+
+def test_a_capture_that_was_not_read_whole_proves_no_missing_ack(monkeypatch: pytest.MonkeyPatch) -> None:
+    ok = answer(OUT, "200 OK").lstrip()
+    data = captured(sample(OUT), ok, ok, ok, in_dialog(OUT, "ACK").lstrip())
+    assert one(lint(captured(sample(OUT), ok, ok, ok)), "message.answer").reason == "ack_missing"
+    monkeypatch.setattr(capture_module, "MAX_CAPTURE", data.index(b"ACK sip:"))
+    found = lint(data)
+    finding = one(found, "message.answer")
+    assert (finding.status, finding.reason) == (_U, "ack_unseen")
+    left_out = one(found, "message.framing", "trace")
+    assert (left_out.status, left_out.reason) == (_U, "left_out")
+    assert "Not all of call.txt was read: of the file the first" in left_out.summary
+
+
+def test_a_capture_without_an_invite_says_what_was_not_read() -> None:
+    (finding,) = lint(captured(sample(OUT))[:20] + b"\xbd\0\0\0" + captured(sample(OUT))[24:])
+    assert finding.reason == "no_message"
+    assert "link type 189" in finding.summary
+
+
+def test_a_text_that_is_longer_than_what_is_read() -> None:
+    found = lint(sample(OUT) + b"\r\n" + b"log\n" * (MAX_TRACE // 4))
+    assert one(found, "message.framing").reason == "length_true"
+    assert "the first 1 MiB" in one(found, "message.framing", "trace").summary
+    # Where the end of what is read falls into a message, what is missing in it says nothing.
+    log = b"log\n" * ((MAX_TRACE - 400) // 4)
+    found = lint(log + sample(OUT))
+    assert one(found, "message.framing").reason == "cut"
+    assert not [each for each in found if each.status is _F]
+
+
+def test_a_report_of_before_says_that_something_was_left_out() -> None:
+    note = msgspec.structs.replace(message.read_file("call.txt", sample(OUT)), id="message.1")
+    values = {key: value for key, value in note.values.items() if key != "left_out"} | {"truncated": True}
+    assert one(judged(msgspec.structs.replace(note, values=values)), "message.framing", "trace").reason == "left_out"
 
 
 # --- what cannot be judged ---

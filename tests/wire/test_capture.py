@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vsipcheck.wire import capture as capture_module
 from vsipcheck.wire.capture import capture_text, is_capture
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.pcap import Chunk, Conversation, capture
@@ -31,7 +32,7 @@ OPENED_US = 1_764_000_000_000_000
 
 def read(data: bytes) -> Trace:
     assert is_capture(data)
-    return read_trace(capture_text(data))
+    return read_trace(capture_text(data).text)
 
 
 def starts(trace: Trace) -> list[str]:
@@ -75,17 +76,24 @@ def test_ethernet_and_nanoseconds() -> None:
     (traced,) = read(data).messages
     assert (traced.told.source, traced.told.destination) == (("203.0.113.9", 5061), TRUNK)
     assert traced.message.raw == INVITE
-    # The same with a VLAN tag.
+    # The same with a VLAN tag, and within PPPoE.
     (record,) = records(data)
-    tagged = record[:28] + b"\x81\x00\x00\x07" + record[28:]
-    size = struct.unpack_from("<I", record, 8)[0] + 4
-    tagged = tagged[:8] + struct.pack("<II", size, size) + tagged[16:]
-    (traced,) = read(data[:24] + tagged).messages
-    assert traced.message.raw == INVITE
+    for inside in (b"\x81\x00\x00\x07\x08\x00", b"\x88\x64\x11\x00\x00\x01\x00\x00\x00\x21"):
+        frame = record[16:28] + inside + record[30:]
+        (traced,) = read(data[:24] + record[:8] + struct.pack("<II", len(frame), len(frame)) + frame).messages
+        assert traced.message.raw == INVITE
 
 
 @pytest.mark.parametrize(
-    ("link", "header"), [(113, b"\0" * 14 + b"\x08\x00"), (276, b"\x08\x00" + b"\0" * 18), (0, b"\2\0\0\0")]
+    ("link", "header"),
+    [
+        (113, b"\0" * 14 + b"\x08\x00"),
+        (113, b"\0" * 14 + b"\x81\x00\x00\x07\x08\x00"),
+        (276, b"\x08\x00" + b"\0" * 18),
+        (276, b"\x81\x00" + b"\0" * 18 + b"\x00\x07\x08\x00"),
+        (0, b"\2\0\0\0"),
+        (9, b"\xff\x03\x00\x21"),
+    ],
 )
 def test_other_link_layers(link: int, header: bytes) -> None:
     data = recorded((True, INVITE), transport="udp")
@@ -155,9 +163,119 @@ def test_a_port_that_is_used_again() -> None:
     assert starts(read(capture([one, two]))) == ["INVITE", "INVITE"]
 
 
+def test_a_message_that_follows_a_body_without_a_line_end() -> None:
+    info = b"INFO sip:a@b SIP/2.0\r\nContent-Type: application/dtmf-relay\r\nContent-Length: 8\r\n\r\nSignal=5"
+    trace = read(recorded((True, info + info + INVITE), (False, OK)))
+    assert starts(trace) == ["INFO", "INFO", "INVITE", "200"]
+    assert all(traced.is_whole for traced in trace.messages)
+
+
+def test_a_keepalive_of_one_octet_before_a_message() -> None:
+    data = recorded((True, b"\0"), (True, INVITE))
+    whole = records(data)
+    # A capture that begins after the handshake, with a probe that repeats the octet before the next one.
+    assert starts(read(data[:24] + b"".join(whole[3:]))) == ["INVITE"]
+
+
+@pytest.mark.parametrize("six", [False, True])
+def test_of_a_datagram_in_fragments_the_first_is_read(six: bool) -> None:
+    ends = {"pbx": ("2001:db8::9", 40112), "trunk": ("2001:db8::70", 5070)} if six else {}
+    data = recorded((True, LONG), transport="udp", **ends)
+    (record,) = records(data)
+    packet, cut = record[16:], 1208 + (40 if six else 20)
+    if six:
+        fragment = struct.pack("!BBHI", 17, 0, 1, 7)
+        first = packet[:4] + struct.pack("!H", 8 + 1208) + b"\x2c" + packet[7:40] + fragment + packet[40:cut]
+        later = packet[:6] + b"\x2c" + packet[7:40] + struct.pack("!BBHI", 17, 0, 1208, 7) + packet[cut:]
+    else:
+        first = packet[:2] + struct.pack("!HHH", cut, 7, 0x2000) + packet[8:cut]
+        later = packet[:2] + struct.pack("!HHH", len(packet) - 1208, 7, 151) + packet[8:20] + packet[cut:]
+    pieces = [record[:8] + struct.pack("<II", len(each), len(each)) + each for each in (first, later)]
+    (traced,) = read(data[:24] + b"".join(pieces)).messages
+    assert (traced.is_whole, traced.told.size) == (False, len(LONG))
+
+
+def block(kind: int, body: bytes) -> bytes:
+    size = struct.pack("<I", 12 + len(body))
+    return struct.pack("<I", kind) + size + body + size
+
+
+@pytest.mark.parametrize("kind", [2, 3])
+def test_packets_in_the_other_blocks_of_pcapng(kind: int) -> None:
+    (record,) = records(recorded((True, INVITE), transport="udp"))
+    packet = record[16:]
+    padded = packet + b"\0" * (-len(packet) % 4)
+    head = struct.pack("<HHIIII", 0, 0, 0, 7, len(packet), len(packet)) if kind == 2 else struct.pack("<I", len(packet))
+    section = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    interface = block(1, struct.pack("<HHI", 101, 0, 0))
+    (traced,) = read(section + interface + block(kind, head + padded)).messages
+    assert traced.message.raw == INVITE
+
+
+# --- what was not read ---
+
+
+def left_out(data: bytes) -> str:
+    return "; ".join(capture_text(data).left_out)
+
+
+def test_nothing_is_left_out_of_a_whole_capture() -> None:
+    for name in ("answered.pcapng", "ethernet-nanoseconds.pcap"):
+        assert left_out((MESSAGES / "captures" / name).read_bytes()) == ""
+    assert left_out(recorded((True, LONG), (False, OK))) == ""
+
+
+def test_octets_that_the_capture_lost_are_told() -> None:
+    data = recorded((True, INVITE), (True, OK), (True, OK))
+    whole = records(data)
+    lacking = data[:24] + b"".join(whole[:5] + whole[7:])
+    assert left_out(lacking) == f"{len(OK)} octets of TCP streams that carry SIP are not in it"
+    # The message before them is whole, as its Content-Length tells.
+    assert all(traced.is_whole for traced in read(lacking).messages)
+    nothing = recorded((True, b"GET / HTTP/1.1\r\n\r\n"), (True, b"x"), (True, b"y"))
+    whole = records(nothing)
+    assert left_out(nothing[:24] + b"".join(whole[:5] + whole[7:])) == ""
+
+
+def test_a_packet_that_the_capture_cut_is_told() -> None:
+    data = recorded((True, INVITE))
+    whole = records(data)
+    cut = [each[:8] + struct.pack("<I", 140) + each[12:156] if len(each) > 300 else each for each in whole]
+    assert "octets of TCP streams that carry SIP are not in it" in left_out(data[:24] + b"".join(cut))
+    (traced,) = read(data[:24] + b"".join(cut)).messages
+    assert traced.is_whole is False
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "said"),
+    [
+        ("MAX_CAPTURE", 3000, "of the file the first 0 MiB were read"),
+        ("_MAX_STREAM", 1000, "a TCP stream that carries SIP is longer than"),
+        ("_MAX_TEXT", 1000, "of its SIP messages the first 0 MiB were read"),
+    ],
+)
+def test_caps_are_told(monkeypatch: pytest.MonkeyPatch, limit: str, value: int, said: str) -> None:
+    data = recorded(*((True, INVITE),) * 4)
+    assert left_out(data) == ""
+    monkeypatch.setattr(capture_module, limit, value)
+    assert said in left_out(data)
+    assert len(read(data).messages) < 4
+
+
+def test_an_end_within_a_packet_is_told() -> None:
+    data = recorded((True, INVITE))
+    assert "ends in the middle of a packet" in left_out(data[:-50])
+    assert "ends in the middle of a packet" in left_out((MESSAGES / "captures/answered.pcapng").read_bytes()[:-8])
+
+
+def test_a_link_layer_that_is_not_read_is_told() -> None:
+    data = recorded((True, INVITE))
+    assert "link type 189" in left_out(data[:20] + struct.pack("<I", 189) + data[24:])
+
+
 def test_captures_without_sip() -> None:
-    assert capture_text(capture([])) == b""
-    assert capture_text(recorded((True, b"GET / HTTP/1.1\r\n\r\n"))) == b""
+    assert capture_text(capture([])).text == b""
+    assert capture_text(recorded((True, b"GET / HTTP/1.1\r\n\r\n"))).text == b""
 
 
 @pytest.mark.parametrize("data", [b"", b"INVITE sip:a@b SIP/2.0\r\n", b"\xd4\xc3"])
@@ -176,7 +294,7 @@ def test_damaged_captures(data: bytes, draws: st.DataObject) -> None:
     octets = bytearray(data)
     for _ in range(draws.draw(st.integers(1, 20))):
         octets[draws.draw(st.integers(4, len(octets) - 1))] = draws.draw(st.integers(0, 255))
-    read_trace(capture_text(bytes(octets[: draws.draw(st.integers(4, len(octets)))])))
+    read_trace(capture_text(bytes(octets[: draws.draw(st.integers(4, len(octets)))])).text)
 
 
 @given(st.sampled_from([_CLASSIC[:24], _NG[:4], b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1"]), st.binary(max_size=300))

@@ -52,7 +52,7 @@ ANSWERED = ["INVITE", "100", "180", "200", "ACK", "BYE", "200"]
         ("sngrep-answered.txt", ANSWERED, "arrow", None, PBX, TRUNK, None),
         ("pjsip-refused.txt", REFUSED, "pjsip", "tcp", None, TRUNK, True),
         ("homer-refused.txt", REFUSED[:3], "arrow", "tcp", PBX, TRUNK, None),
-        ("ngrep-refused.txt", REFUSED[:3], "arrow", "tcp", PBX, TRUNK, None),
+        ("ngrep-refused.txt", REFUSED[:3], "ngrep", "tcp", PBX, TRUNK, None),
         (
             "chan-sip-no-ack.txt",
             ["INVITE", "100", "200", "200", "200", "BYE"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from vsipcheck.checks.message_calls import Invite, quoted, uri_in
+from vsipcheck.checks.message_calls import SAVE_WHOLE, Invite, number_in, quoted, uri_in
 from vsipcheck.checks.message_headers import E164
 from vsipcheck.model import Finding, Settings, Status
 
@@ -17,8 +17,10 @@ _DIGITS = re.compile(r"\D")
 def judge_caller_id(invite: Invite, settings: Settings) -> Finding:
     """The number in From: its form, and whether it is one of the account's where they are named, or the call was taken
     on."""
-    uri = uri_in(invite.request.header("From"))
-    number = (uri.user or "").partition(";")[0] if uri else ""
+    if invite.is_cut and uri_in(invite.request.header("From")) is None:
+        said = "The trace leaves out octets of this message, and From with them."
+        return invite.find(ID, Status.UNKNOWN, "cut", said, settle_by=SAVE_WHOLE)
+    number = number_in(uri_in(invite.request.header("From")))
     tell = partial(invite.find, ID, line=invite.line_of("From"), guide=_SECTION)
     known = [exophone.strip() for exophone in settings.exophones]
     accepted = invite.answer.accepted

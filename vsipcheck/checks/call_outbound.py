@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vsipcheck.checks import call_caller_id, call_transport
-from vsipcheck.checks.message_calls import Invite
+from vsipcheck.checks.message_calls import SHOW_ADDRESSES, Invite
 from vsipcheck.model import Finding, Profile, Settings, Status
 
 _IDS = (call_transport.ID, call_caller_id.ID)
@@ -25,7 +25,7 @@ def judge_outbound(invites: Sequence[Invite], profile: Profile, settings: Settin
                 Status.UNKNOWN,
                 "direction_unknown",
                 f"Whether this INVITE goes to the provider could not be told: {undecided.told_by}.",
-                settle_by="Hand in a trace that shows the addresses, or name your public address (--expect-ip).",
+                settle_by=SHOW_ADDRESSES,
             )
             for finding_id in _IDS
         ]
@@ -37,7 +37,7 @@ def judge_outbound(invites: Sequence[Invite], profile: Profile, settings: Settin
             status=Status.SKIP,
             reason="no_outbound_invite",
             summary=f"There is no INVITE to the provider in it: this one comes from there, since {first.told_by}.",
-            facts=(first.fact,),
+            facts=(first.record.fact,),
         )
         for finding_id in _IDS
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message_calls import Invite, quoted, uri_in
+from vsipcheck.checks.message_calls import SAVE_WHOLE, Invite, quoted, uri_in
 from vsipcheck.model import Finding, Profile, Status
+from vsipcheck.wire.sip import SipUri
 
 ID = "call.transport"
 _SECTION = "Best Practices and Pre-checks: After Configuration"
@@ -14,6 +15,9 @@ def judge_transport(invite: Invite, profile: Profile) -> Finding:
     wanted, port = profile.signalling.transport, profile.signalling.port
     told, via, contact = invite.traced.told, invite.request.top_via, uri_in(invite.request.header("Contact"))
     remedy = f"Set the trunk's transport to {wanted} and its port to {port} in the PBX, and turn TCP on globally."
+    if invite.is_cut and (via is None or contact is None):
+        said = "The trace leaves out octets of this message, and Via or Contact with them."
+        return invite.find(ID, Status.UNKNOWN, "cut", said, settle_by=SAVE_WHOLE)
     if via is None:
         return invite.find(
             ID, Status.FAIL, "via_unreadable", "There is no Via that can be read.", remedy=remedy, guide=_SECTION
@@ -23,12 +27,12 @@ def judge_transport(invite: Invite, profile: Profile) -> Finding:
         wrong.append(("sent_otherwise", f"it was sent over {quoted((told.transport or '').upper())}", None))
     if via.transport.lower() != wanted:
         wrong.append(("via_differs", f"its Via says {quoted(via.transport)}", invite.line_of("Via")))
-    if invite.uri is not None and invite.uri.transport not in (None, wanted):
-        wrong.append(("uri_differs", f"its Request-URI says {quoted((invite.uri.transport or '').upper())}", None))
-    if contact is not None and contact.transport not in (None, wanted):
-        said = f"its Contact says {quoted((contact.transport or '').upper())}"
-        wrong.append(("contact_differs", said, invite.line_of("Contact")))
-    went_to = told.destination[1] if told.destination else invite.uri.port if invite.uri else None
+    places = ("uri_differs", "Request-URI", invite.uri), ("uri_differs", "Route", invite.route)
+    for reason, name, uri in (*places, ("contact_differs", "Contact", contact)):
+        if uri is not None and (asked := _transport_of(uri)) not in (None, wanted):
+            wrong.append((reason, f"its {name} says {quoted((asked or '').upper())}", invite.line_of(name)))
+    hop = invite.route or invite.uri
+    went_to = told.destination[1] if told.destination else hop.port if hop else None
     if went_to is not None and went_to != port:
         wrong.append(("port_differs", f"it goes to port {went_to}", None))
     if wrong:
@@ -62,3 +66,8 @@ def judge_transport(invite: Invite, profile: Profile) -> Finding:
         line=invite.line_of("Via"),
         guide=_SECTION,
     )
+
+
+def _transport_of(uri: SipUri) -> str | None:
+    """The transport that a URI asks for; sips: is TLS, whatever its parameter says. RFC 3261 §26.2.2."""
+    return "tls (sips:)" if uri.scheme == "sips" else uri.transport

@@ -17,14 +17,14 @@ from vsipcheck.checks import (
 from vsipcheck.checks.base import Check, Context, Facts, Recorder
 from vsipcheck.checks.call_outbound import judge_outbound
 from vsipcheck.checks.message_answers import judge_answer
-from vsipcheck.checks.message_calls import MAX_INVITES, Invite, read_invites
+from vsipcheck.checks.message_calls import MAX_INVITES, Invite, Record, Sizes, read_invites
 from vsipcheck.checks.message_framing import judge_framing
 from vsipcheck.checks.message_headers import judge_headers
 from vsipcheck.checks.message_sdp import judge_sdp
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Note, Profile, Settings, Status
 from vsipcheck.net.waiting import in_daemon_thread
 from vsipcheck.wire.capture import MAX_CAPTURE, capture_text, is_capture
-from vsipcheck.wire.trace import MAX_TRACE, Trace, keep_messages, mask_secrets, read_trace
+from vsipcheck.wire.trace import MAX_MESSAGES, MAX_TRACE, Trace, keep_messages, mask_secrets, read_trace
 
 TOPIC = "file"
 _FRAMING, _TRANSPORT, _CALLER_ID = message_framing.ID, call_transport.ID, call_caller_id.ID
@@ -50,9 +50,13 @@ async def measure(context: Context, record: Recorder) -> None:
 def read_file(path: str, data: bytes) -> Note:
     """What was read, as a fact: the messages of the trace and the lines that tell about them, secrets written over."""
     captured = is_capture(data)
+    left_out: tuple[str, ...] = ()
     if captured:
-        data = capture_text(data)
+        capture = capture_text(data)
+        data, left_out = capture.text, capture.left_out
     trace = read_trace(data)
+    if trace.truncated:
+        left_out += (f"of the text the first {MAX_TRACE >> 20} MiB and {MAX_MESSAGES} messages were read",)
     text, secrets = mask_secrets(keep_messages(data, trace))
     count = text.count("\n") + (not text.endswith("\n"))
     plural = "" if secrets == 1 else "s"
@@ -63,7 +67,7 @@ def read_file(path: str, data: bytes) -> Note:
     return Note(
         topic=TOPIC,
         text=f"{path}, {length}, {secrets} secret{plural} masked",
-        values=_values(path, text=text, sizes=sizes, truncated=trace.truncated, capture=captured),
+        values=_values(path, text=text, sizes=sizes, left_out=left_out, capture=captured),
     )
 
 
@@ -79,9 +83,9 @@ def _read(path: str) -> bytes:
 
 
 def _read_from(file: BinaryIO) -> bytes:
-    """As much of a text as is read, or of a capture, which holds much else."""
+    """As much of a text as is read, or of a capture, which holds much else; an octet more shows that there is more."""
     data = file.read(MAX_TRACE + 1)
-    return data + file.read(MAX_CAPTURE) if is_capture(data) else data
+    return data + file.read(MAX_CAPTURE - MAX_TRACE) if is_capture(data) else data
 
 
 def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
@@ -101,47 +105,69 @@ def _judge_file(note: Note, profile: Profile, settings: Settings) -> list[Findin
         why = note.values.get("detail") or note.values.get("failure")
         return [_unread("unreadable", f"{path} could not be read: {why}.", (note.id,), "Name a file that can be read.")]
     trace = read_trace(text.encode("utf-8", "surrogateescape"))
-    invites = read_invites(trace, path, note.id, profile, settings, has_lines=not note.values.get("capture"))
+    record = Record(
+        path=path,
+        fact=note.id,
+        has_lines=not note.values.get("capture"),
+        sizes=_sizes(note.values.get("sizes")),
+        is_whole=not _left_out(note),
+    )
+    invites = read_invites(trace, record, profile, settings)
     if not invites:
-        return [_no_invite(trace, path, note.id)]
+        return [_no_invite(trace, note, path)]
     return _judge_invites(invites, trace, note, profile, settings)
+
+
+def _left_out(note: Note) -> tuple[str, ...]:
+    """What of the file was not read, or is not in it, a clause each."""
+    told = note.values.get("left_out")
+    if isinstance(told, list | tuple):
+        return tuple(map(str, told))
+    # As reports before had it.
+    return ("it holds more than is read in one run",) if note.values.get("truncated") else ()
 
 
 def _judge_invites(
     invites: tuple[Invite, ...], trace: Trace, note: Note, profile: Profile, settings: Settings
 ) -> list[Finding]:
     found: list[Finding] = []
-    stored = note.values.get("sizes")
     last = max(traced.line for traced in trace.messages)
     chosen = invites[:MAX_INVITES]
     for invite in chosen:
-        sizes, whole = _sizes(invite, stored)
-        found.append(judge_framing(invite, sizes, whole, profile))
+        found.append(judge_framing(invite, profile))
         found += judge_headers(invite, profile, settings)
         found += judge_sdp(invite, profile, settings)
         answered = judge_answer(invite, profile, goes_on=last > invite.traced.line)
         found += [answered] if answered else []
     found += judge_outbound(chosen, profile, settings)
-    path = note.values.get("path")
-    left_out = ""
+    path, lacking = note.values.get("path"), _left_out(note)
+    said = []
     if len(invites) > len(chosen):
-        left_out = f"{path} holds {len(invites)} calls, and the first {len(chosen)} were judged."
-    elif note.values.get("truncated"):
-        left_out = f"{path} holds more than is read in one run, and what was read was judged."
-    if left_out:
-        found.append(_unread("left_out", left_out, (note.id,), "Hand in the trace of single calls.", target="trace"))
+        said.append(f"{path} holds {len(invites)} calls, and the first {len(chosen)} were judged.")
+    if lacking:
+        said.append(f"Not all of {path} was read: {'; '.join(lacking)}. Messages may be missing from what was judged.")
+    if said:
+        found.append(
+            _unread("left_out", " ".join(said), (note.id,), "Hand in the whole trace of single calls.", target="trace")
+        )
     return found
 
 
-def _sizes(invite: Invite, stored: object) -> tuple[tuple[int, ...], bool | None]:
-    if isinstance(stored, dict) and isinstance(kept := stored.get(str(invite.traced.line)), dict):
+def _sizes(stored: object) -> dict[int, Sizes]:
+    """How long bodies were when the file was read, by the lines of their messages: a redacted text has other
+    lengths."""
+    found: dict[int, Sizes] = {}
+    for line, kept in stored.items() if isinstance(stored, dict) else ():
+        if not isinstance(kept, dict) or not str(line).isdecimal():
+            continue
         body = kept.get("body")
         if isinstance(body, list | tuple) and body and all(isinstance(size, int) for size in body):
-            return tuple(body), kept.get("whole")
-    return invite.traced.body_sizes, invite.traced.is_whole
+            found[int(line)] = Sizes(tuple(body), kept.get("whole"))
+    return found
 
 
-def _no_invite(trace: Trace, path: str, fact: str) -> Finding:
+def _no_invite(trace: Trace, note: Note, path: str) -> Finding:
+    fact = note.id
     dissected = next((line for line, why in trace.skipped if why == "dissected"), None)
     if dissected is not None:
         return _unread(
@@ -150,16 +176,21 @@ def _no_invite(trace: Trace, path: str, fact: str) -> Finding:
             (fact,),
             "Save the stream instead: `tshark -r FILE -q -z follow,tcp,ascii,0`.",
         )
+    lacking = _left_out(note)
+    partly = f" Not all of it was read: {'; '.join(lacking)}." if lacking else ""
     if trace.messages:
         return _unread(
             "no_invite",
-            f"{path} holds {len(trace.messages)} SIP messages, and no INVITE that begins a call.",
+            f"{path} holds {len(trace.messages)} SIP messages, and no INVITE that begins a call.{partly}",
             (fact,),
             "Hand in a trace that begins before the call does.",
         )
     broken = f" What begins at line {trace.skipped[0][0]} could not be read." if trace.skipped else ""
     return _unread(
-        "no_message", f"No SIP message was found in {path}.{broken}", (fact,), "Hand in SIP messages as text, unedited."
+        "no_message",
+        f"No SIP message was found in {path}.{broken}{partly}",
+        (fact,),
+        "Hand in SIP messages as text, unedited.",
     )
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message_calls import CALLEES_OWN, Invite, quoted, unreachable, uri_in
-from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
-from vsipcheck.wire.sip import SipResponse
+from vsipcheck.checks.message_calls import CALLEES_OWN, SHOW_ADDRESSES, Invite, quoted, unreachable, uri_in
+from vsipcheck.checks.message_sdp import offers_what_is_wanted
+from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status, first_sentence
+from vsipcheck.wire.sip import SipResponse, SipUri, split_list
+from vsipcheck.wire.trace import TracedMessage
 
 ID = "message.answer"
 # RFC 3261 §13.3.1.4: who answered and sees no ACK repeats the 200, and hangs up after 64*T1. Seconds, with slack.
 _GIVEN_UP_S = (28.0, 36.0)
+# The 200 goes out again after T1, 0.5 s, which a slow way may take; the next time is 1 s later.
+_UNHEARD = 3
+# Busy is the callee's, whether it rang or not. Before it rang, what else is "the callee's own" has other causes.
+_BUSY = (486, 600)
+# Logs of the program that sent or received the messages show every connection, decrypted.
+_OWN_LOGS = ("pjsip", "chan_sip", "freeswitch", "sipp")
 _TROUBLES = "Troubleshooting"
 _PBX = (FaultDomain.PBX, Confidence.LIKELY)
 _PROVIDER = (FaultDomain.PROVIDER, Confidence.POSSIBLE)
 _NOBODY = (FaultDomain.UNDETERMINED, Confidence.POSSIBLE)
+_COMPARE = "Compare Contact and Record-Route of the 200 with where the ACK can be sent: address, port, transport."
 
 
 def judge_answer(invite: Invite, profile: Profile, *, goes_on: bool) -> Finding | None:
@@ -20,18 +29,61 @@ def judge_answer(invite: Invite, profile: Profile, *, goes_on: bool) -> Finding 
     answer = invite.answer
     if answer.final is None:
         return _judge_open(invite, goes_on=goes_on)
-    response = answer.final.message
+    found = _judge_final(invite, profile, answer.final)
+    if found is not None and invite.direction is None and found.status is not Status.PASS:
+        return invite.find(
+            ID,
+            Status.UNKNOWN,
+            "direction_unknown",
+            f"{first_sentence(found.summary)}. Whether this is a call of the trunk could not be told: "
+            f"{invite.told_by}.",
+            line=answer.final.line,
+            settle_by=SHOW_ADDRESSES,
+        )
+    return found
+
+
+def _judge_final(invite: Invite, profile: Profile, final: TracedMessage) -> Finding | None:
+    answer = invite.answer
+    response = final.message
     if not isinstance(response, SipResponse):
         return None
-    line = answer.final.line
-    said = f"{response.status} {quoted(response.reason)}"
+    line = final.line
+    before = f", after {', '.join(map(str, answer.refused))}" if answer.refused else ""
+    said = f"{response.status} {quoted(response.reason)}{before}"
     if response.status < 300:
         return _judge_answered(invite, said, line)
-    if response.status in CALLEES_OWN:
+    error = response.header("X-Exotel-ErrorCode")
+    if response.status in CALLEES_OWN and error is None:
+        return _judge_not_taken(invite, response.status, said, line)
+    return _judge_refused(invite, response, said, line, profile)
+
+
+def _judge_not_taken(invite: Invite, status: int, said: str, line: int) -> Finding:
+    if invite.answer.rang or status in _BUSY:
         return invite.find(
             ID, Status.PASS, "not_taken", f"{said}: the call was carried, and the callee did not take it.", line=line
         )
-    return _judge_refused(invite, response, said, line, profile)
+    if invite.direction == "from_provider" and status != 487:
+        return invite.find(
+            ID,
+            Status.WARN,
+            "no_phone",
+            f"{said}, and the trace shows no ringing before it: the PBX found no phone to ring, or its dial plan "
+            "ended. A phone that refuses calls looks the same.",
+            line=line,
+            remedy="Look in the PBX whether the phones behind this number are registered, and where its dial plan "
+            "leads.",
+            blame=(FaultDomain.PBX, Confidence.POSSIBLE),
+        )
+    return invite.find(
+        ID,
+        Status.UNKNOWN,
+        "never_rang",
+        f"{said}, and the trace shows no ringing before it: whether the call got to the callee is not to be seen.",
+        line=line,
+        settle_by="Hand in the trace of a call that rings.",
+    )
 
 
 def _judge_open(invite: Invite, *, goes_on: bool) -> Finding | None:
@@ -59,19 +111,42 @@ def _judge_answered(invite: Invite, said: str, line: int) -> Finding:
     answer = invite.answer
     ended = _seconds_until_bye(invite)
     gave_up = ended is not None and _GIVEN_UP_S[0] <= ended <= _GIVEN_UP_S[1]
-    if not answer.acked and (answer.final_count > 1 or gave_up):
-        repeats = f"it was sent {answer.final_count} times" if answer.final_count > 1 else ""
-        end = f"the call ended after {ended:.0f} s" if ended is not None and gave_up else ""
+    unheard = answer.final_count >= _UNHEARD
+    end = f"the call ended after {ended:.0f} s" if ended is not None and gave_up else ""
+    repeats = f"it was sent {answer.final_count} times" if answer.final_count > 1 else ""
+    signs = ", and ".join(filter(None, (repeats, end)))
+    if not answer.acked and signs:
+        why_unseen = _why_unseen(invite, unheard=unheard, gave_up=gave_up)
+        if why_unseen:
+            return invite.find(
+                ID,
+                Status.UNKNOWN,
+                "ack_unseen",
+                f"{said}, and no ACK is in the trace, while {signs}. {why_unseen}",
+                line=line,
+                settle_by="Hand in a trace of the whole call, of all ports: tcpdump without `port 5070`.",
+            )
         why, blame = _why_no_ack(invite)
         return invite.find(
             ID,
             Status.FAIL,
             "ack_missing",
-            f"{said} was never acknowledged: {', and '.join(filter(None, (repeats, end)))}. "
-            f"RFC 3261 §13.3.1.4 gives up after 32 s. {why}",
+            f"{said} was never acknowledged: {signs}. RFC 3261 §13.3.1.4 gives up after 32 s. {why}",
             line=line,
-            remedy="Compare Contact and Record-Route of the 200 with where the ACK can be sent: address, port, "
-            "transport.",
+            remedy=_COMPARE,
+            blame=blame,
+            guide=_TROUBLES,
+        )
+    if answer.after_ack >= _UNHEARD - 1:
+        why, blame = _why_no_ack(invite)
+        return invite.find(
+            ID,
+            Status.FAIL if gave_up else Status.WARN,
+            "ack_lost",
+            f"{said} was acknowledged, and went on being sent, {answer.final_count} times in all"
+            f"{f', and {end}' if end else ''}: the ACK does not arrive. {why}",
+            line=line,
+            remedy=_COMPARE,
             blame=blame,
             guide=_TROUBLES,
         )
@@ -89,21 +164,53 @@ def _judge_answered(invite: Invite, said: str, line: int) -> Finding:
             guide=_TROUBLES,
         )
     acked = "acknowledged" if answer.acked else "no ACK is in the trace, and no sign that it was missed"
-    repeats = f"; the INVITE was sent {answer.repeats + 1} times, which TCP makes needless" if answer.repeats else ""
-    return invite.find(ID, Status.PASS, "answered", f"{said}, {acked}{repeats}.", line=line)
+    again = f"; the INVITE was sent {answer.repeats + 1} times, which TCP makes needless" if answer.repeats else ""
+    return invite.find(ID, Status.PASS, "answered", f"{said}, {acked}{again}.", line=line)
+
+
+def _why_unseen(invite: Invite, *, unheard: bool, gave_up: bool) -> str:
+    """Why an ACK that the trace does not show may have been sent, and have arrived; empty where none may."""
+    if not invite.record.is_whole:
+        return "Part of the trace was not read, and the ACK may be there."
+    if unheard:
+        return ""
+    if not gave_up:
+        return "One repetition may have crossed the ACK, which comes later then."
+    after, told = _hop_of_ack(invite), invite.traced.told
+    if after is None or told.format in _OWN_LOGS:
+        return ""
+    if after.scheme == "sips" or after.transport == "tls":
+        return "Record-Route or Contact of the 200 ask for TLS, in which a trace of packets shows no SIP."
+    went_to = told.destination[1] if told.destination else None
+    if went_to is not None and (after.port or 5060) != went_to:
+        return (
+            f"By Record-Route or Contact of the 200 it goes to port {after.port or 5060}, and the INVITE went to "
+            f"{went_to}: a trace of that port alone does not show it."
+        )
+    return ""
+
+
+def _hop_of_ack(invite: Invite) -> SipUri | None:
+    """Where the ACK goes: the last of the 200's Record-Routes, or its Contact. RFC 3261 §12.1.2."""
+    final = invite.answer.final
+    if final is None:
+        return None
+    routes = [value for header in final.message.headers_named("Record-Route") for value in split_list(header.value)]
+    return uri_in(routes[-1] if routes else final.message.header("Contact"))
 
 
 def _seconds_until_bye(invite: Invite) -> float | None:
     final, bye = invite.answer.final, invite.answer.bye
     if final is None or bye is None or final.told.at_s is None or bye.told.at_s is None:
         return None
-    return (bye.told.at_s - final.told.at_s) % 86400
+    ended = bye.told.at_s - final.told.at_s
+    return ended if ended >= 0 else ended % 86400  # without a date, past midnight
 
 
 def _why_no_ack(invite: Invite) -> tuple[str, tuple[FaultDomain, Confidence]]:
     final = invite.answer.final
     contact = uri_in(final.message.header("Contact")) if final else None
-    if invite.direction == "from_provider" and contact is not None:
+    if invite.direction == "from_provider" and not invite.relayed and contact is not None:
         if why := unreachable(contact.host):
             return f"The 200's Contact names {quoted(contact.host)}, which is {why}: the ACK goes nowhere.", _PBX
         if contact.transport not in (None, "tcp"):
@@ -126,7 +233,7 @@ def _judge_refused(invite: Invite, response: SipResponse, said: str, line: int, 
             f"{said}: the offer's codecs or its protocol were refused; see message.sdp.{extra}",
             line=line,
             remedy=f"Offer and accept {' and '.join(profile.media.codecs)} over RTP/AVP.",
-            blame=_PBX,
+            blame=_PBX if inbound or not offers_what_is_wanted(invite, profile) else _NOBODY,
         )
     if inbound:
         return _refused_by_pbx(invite, status, said, line)

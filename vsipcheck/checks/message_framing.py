@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message_calls import Invite, quoted
-from vsipcheck.checks.message_headers import ATTRIBUTED
+from vsipcheck.checks.message_calls import Invite, cut_here, quoted
+from vsipcheck.checks.message_headers import deviations_of, rows_of
 from vsipcheck.model import Confidence, Finding, Profile, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip import Grade, parse_name_addr
 
 ID = "message.framing"
-# Judged as the header fields they are about, lost by whoever saved the text, or judged here by both line ends.
-_ELSEWHERE = ATTRIBUTED | {
-    *("header_missing", "header_repeated", "name_addr_needed", "content_length_missing"),
-    *("bare_lf", "body_truncated", "trailing_bytes", "head_unterminated"),
-}
-_CUT = ("tcpdump", "tshark")
 
 
-def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, profile: Profile) -> Finding:
-    """`sizes` are those that the body can have had on the wire, `whole` whether the text has as many octets as the
-    trace says that the message had."""
+def judge_framing(invite: Invite, profile: Profile) -> Finding:
+    """Content-Length against the sizes that the body can have had on the wire, as far as the trace tells."""
     values = [header.value for header in invite.request.headers_named("Content-Length")]
-    told = {int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None for value in values}
-    length = told.pop() if len(told) == 1 else None
+    length, sizes = invite.content_length, invite.sizes
     line = invite.line_of("Content-Length")
     via = invite.request.top_via
     over = invite.traced.told.transport or (via.transport.lower() if via else None)
+    if invite.is_cut:
+        told = f"says {length}" if length is not None else "is not to be seen"
+        return cut_here(invite, ID, f"{invite.way} Content-Length {told}, which cannot be judged.")
     if not values and over == "udp":
         pass  # RFC 3261 §20.14: a datagram ends by itself
     elif length is None:
@@ -38,9 +33,9 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             line=line,
             remedy=invite.remedy("Have the PBX send Content-Length."),
         )
-    elif length not in sizes:
-        return _judge_wrong_length(invite, length, sizes, whole, line)
-    broken = _others(invite)
+    elif length not in sizes.body:
+        return _judge_wrong_length(invite, length, sizes.body, sizes.whole, line)
+    broken = _others(invite, profile)
     if broken:
         return invite.find(
             ID,
@@ -49,9 +44,10 @@ def judge_framing(invite: Invite, sizes: tuple[int, ...], whole: bool | None, pr
             f"{invite.way} It breaks rules of SIP: {broken}.",
             remedy=invite.remedy("Look for what writes these lines: the PBX, its dial plan, or a device on the way."),
         )
-    ends = "" if length is None or whole or len(sizes) == 1 else f" with {_line_ends(length, sizes)}"
+    is_clear = length is None or sizes.whole or len(sizes.body) == 1
+    ends = "" if length is None or is_clear else f" with {_line_ends(length, sizes.body)}"
     said = "No Content-Length" if length is None else f"Content-Length {length} is the body's length{ends}"
-    counted = ", and the message has the size that the trace tells" if whole else ""
+    counted = ", and the message has the size that the trace tells" if sizes.whole else ""
     return invite.find(ID, Status.PASS, "length_true", f"{invite.way} {said}{counted}.", line=line)
 
 
@@ -62,18 +58,6 @@ def _judge_wrong_length(
     least = f" ({min(sizes)} at least, where line ends were lost)" if len(sizes) > 1 else ""
     shown = "no body" if crlf == 0 else f"a body of {crlf} bytes{least}"
     said = f"{invite.way} Content-Length says {length}, and the text shows {shown}."
-    cut = whole is False or (
-        length > crlf and invite.traced.told.format in _CUT and invite.traced.ended_by in ("marker", "end")
-    )
-    if cut and length > crlf:
-        return invite.find(
-            ID,
-            Status.UNKNOWN,
-            "cut",
-            f"{said} The trace itself leaves octets of this message out, so that its length cannot be judged.",
-            line=line,
-            settle_by="Save the message whole: tcpdump with -s 0 into a file, and that with sngrep or tshark as text.",
-        )
     if whole:
         return invite.find(
             ID,
@@ -112,16 +96,13 @@ def _line_ends(length: int, sizes: tuple[int, ...]) -> str:
     return "CRLF at its line ends" if length in sizes[:2] else "LF at its line ends, where CRLF belongs (RFC 8866 §5)"
 
 
-def _others(invite: Invite) -> str:
+def _others(invite: Invite, profile: Profile) -> str:
     """What else is wrong with the head, and belongs to no row of the provider's tables."""
-    rows = ("Via", "From", "To", "Contact", "Record-Route", "Max-Forwards", "Request-URI", "CSeq")
-    found = [
-        f"{each.code} ({quoted(each.detail)})"
-        for each in invite.request.deviations
-        if each.grade is Grade.ERROR
-        and each.code not in _ELSEWHERE
-        and not each.detail.startswith(tuple(f"{r}:" for r in rows))
-    ]
+    rows = rows_of(invite, profile)
+    about = deviations_of([header for header in invite.request.headers if header.name.lower() not in rows])
+    if "request-uri" not in rows:
+        about = (*deviations_of((), invite.request.start_raw), *about)
+    found = [f"{each.code} ({quoted(each.detail)})" for each in about if each.grade is Grade.ERROR]
     for header in invite.request.headers_named("Diversion"):
         try:
             parse_name_addr(header.value)

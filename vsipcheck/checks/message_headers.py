@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from vsipcheck.checks.message_calls import Invite, quoted, unreachable, uri_in
-from vsipcheck.checks.message_sdp import sdp_octets
+from vsipcheck.checks.message_calls import (
+    SHOW_ADDRESSES,
+    Invite,
+    cut_here,
+    is_local_name,
+    is_loose,
+    number_in,
+    quoted,
+    unreachable,
+    uri_in,
+)
+from vsipcheck.checks.message_sdp import is_other_family, sdp_octets
 from vsipcheck.model import Finding, HeaderRow, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sdp import parse_sdp
-from vsipcheck.wire.sip import Grade, SipUri, split_list
+from vsipcheck.wire.sip import Deviation, Grade, Header, SipUri, parse_message, split_list
 
 ID = "message.header"
 E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 # Without them no call can be set up and ended. RFC 3261 §13, §15.
 _NEEDED_METHODS = ("INVITE", "ACK", "CANCEL", "BYE")
-# Deviations of the SIP reader that say of themselves which header field they are about.
-_CODES = {
-    "Via": ("via_malformed", "branch_missing", "branch_without_cookie", "branch_empty", "rport_malformed"),
-    "CSeq": ("cseq_malformed", "cseq_out_of_range", "cseq_method_mismatch"),
-    "Call-ID": ("call_id_malformed",),
-    "From": ("from_tag_missing",),
-    "Content-Length": (
-        *("content_length_malformed", "content_length_negative", "content_length_disagrees"),
-        "content_length_repeated",
-    ),
-    "Request-URI": (
-        *("request_uri_whitespace", "request_uri_bracketed", "request_uri_headers", "start_line_whitespace"),
-        "version_unknown",
-    ),
-}
-ATTRIBUTED = frozenset(code for codes in _CODES.values() for code in codes) | {"max_forwards_out_of_range"}
+_START = b"INVITE sip:a SIP/2.0\r\n"
+# What some header fields alone lack, what text loses, and what message.framing counts.
+_OF_THE_WHOLE = (
+    *("header_missing", "max_forwards_missing", "content_length_missing", "head_unterminated"),
+    *("bare_lf", "body_truncated", "trailing_bytes"),
+)
+# Damage that any program that saves text may have done.
+_OF_THE_TEXT = ("not_utf8", "nul_bytes", "bare_cr", "control_characters")
 # RFC 2543's form: legal then, and odd today.
 _OLD_FORM = ("branch_missing", "branch_without_cookie", "from_tag_missing", "content_length_repeated")
 
@@ -48,12 +50,27 @@ class Fault(NamedTuple):
     alterable: bool = True
 
 
+def rows_of(invite: Invite, profile: Profile) -> dict[str, HeaderRow]:
+    """The provider's table for this INVITE's direction, by the names in lower case; empty where that is not known."""
+    return {row.name.lower(): row for row in profile.headers if row.direction == invite.direction}
+
+
+def deviations_of(headers: Sequence[Header], start: bytes = _START) -> tuple[Deviation, ...]:
+    """What is wrong with these header fields, or with the start line. They are read apart from the others, since of a
+    whole message the reader names the first few deviations only."""
+    try:
+        message = parse_message(start + b"".join(header.raw for header in headers) + b"\r\n")
+    except WireError:
+        return ()  # as part of the whole message it could be read
+    return tuple(each for each in message.deviations if each.code not in _OF_THE_WHOLE)
+
+
 def judge_headers(invite: Invite, profile: Profile, settings: Settings) -> list[Finding]:
     """One finding for each row of the provider's table for this INVITE's direction."""
     if invite.direction is None:
         return [_undecided(invite)] if profile.headers else []
-    rows = [row for row in profile.headers if row.direction == invite.direction]
-    found = [_judge_row(invite, row, profile, settings) for row in rows]
+    rows = rows_of(invite, profile)
+    found = [_judge_row(invite, row, profile, settings) for row in rows.values()]
     if rows and invite.direction == "to_provider" and profile.signalling.authentication == "ip_whitelist":
         found += [_credentials(invite, name) for name in _CREDENTIALS if invite.request.header(name) is not None]
     return found
@@ -81,7 +98,7 @@ def _undecided(invite: Invite) -> Finding:
         f"Whether this INVITE goes to the provider or comes from it could not be told: {invite.told_by}. The two have "
         f"different tables of header fields.",
         what="INVITE",
-        settle_by="Hand in a trace that shows the addresses, or name your public address (--expect-ip).",
+        settle_by=SHOW_ADDRESSES,
     )
 
 
@@ -92,6 +109,8 @@ def _judge_row(invite: Invite, row: HeaderRow, profile: Profile, settings: Setti
     if not _is_there(invite, name):
         return _missing(invite, row)
     fault = _malformed(invite, row) or _rule_of(name)(invite, profile, settings)
+    if fault is not None and invite.is_cut and _is_at_the_cut(invite, name):
+        return cut_here(invite, ID, f"{name} ({duty}) is there in part.", name)
     if fault is None:
         return invite.find(
             ID,
@@ -117,6 +136,12 @@ def _judge_row(invite: Invite, row: HeaderRow, profile: Profile, settings: Setti
     )
 
 
+def _is_at_the_cut(invite: Invite, name: str) -> bool:
+    if name == "SDP" or invite.traced.has_head:
+        return name == "SDP"
+    return bool(invite.request.headers) and invite.request.headers[-1].name.lower() == name.lower()
+
+
 def _is_there(invite: Invite, name: str) -> bool:
     if name == "Request-URI":
         return True
@@ -125,6 +150,8 @@ def _is_there(invite: Invite, name: str) -> bool:
 
 def _missing(invite: Invite, row: HeaderRow) -> Finding:
     name = row.name
+    if invite.is_cut and (name == "SDP" or not invite.traced.has_head or not invite.traced.body):
+        return cut_here(invite, ID, f"{name} is not to be seen.", name)
     if row.mandatory:
         return invite.find(
             ID,
@@ -151,11 +178,8 @@ def _missing(invite: Invite, row: HeaderRow) -> Finding:
 
 def _malformed(invite: Invite, row: HeaderRow) -> Fault | None:
     name = row.name
-    about = [
-        deviation
-        for deviation in invite.request.deviations
-        if deviation.code in _CODES.get(name, ()) or deviation.detail.startswith(f"{name}:")
-    ]
+    headers = invite.request.headers_named(name)
+    about = deviations_of((), invite.request.start_raw) if name == "Request-URI" else deviations_of(headers)
     errors = [each for each in about if each.grade is Grade.ERROR]
     if any(each.code == "name_addr_needed" for each in errors) and name == "Record-Route":
         return Fault(
@@ -169,8 +193,9 @@ def _malformed(invite: Invite, row: HeaderRow) -> Fault | None:
         )
     if errors:
         repeated = any(each.code == "header_repeated" for each in errors)
+        is_damage = all(each.code in _OF_THE_TEXT for each in errors)
         return Fault(
-            Status.FAIL if row.mandatory or repeated else Status.WARN,
+            Status.FAIL if (row.mandatory and not is_damage) or repeated else Status.WARN,
             "repeated" if repeated else "malformed",
             f"it breaks the rules of SIP ({errors[0].code}: {quoted(errors[0].detail)}).",
             f"Correct {name} in the PBX's configuration.",
@@ -232,7 +257,7 @@ def _check_request_uri(invite: Invite, profile: Profile, settings: Settings) -> 
 
 def _check_dialled(invite: Invite, uri: SipUri, profile: Profile) -> Fault | None:
     port, told = profile.signalling.port, invite.traced.told.destination
-    went_right = told is not None and told[1] == port
+    went_right = (told is not None and told[1] == port) or (invite.route is not None and invite.route.port == port)
     if uri.port != port and not went_right:
         absent = uri.port is None
         return Fault(
@@ -242,7 +267,7 @@ def _check_dialled(invite: Invite, uri: SipUri, profile: Profile) -> Fault | Non
             f"Set the trunk's port to {port} in the PBX.",
             alterable=False,
         )
-    user = (uri.user or "").partition(";")[0]
+    user = number_in(uri)
     if not user:
         return Fault(
             Status.FAIL, "number_missing", "it names no number to call.", "Have the dial plan put the number in."
@@ -320,7 +345,7 @@ def _check_to(invite: Invite, profile: Profile, settings: Settings) -> Fault | N
 
 def _check_record_route(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
     uri = uri_in(invite.request.header("Record-Route"))
-    if uri is not None and not any(name.lower() == "lr" for name, _ in uri.params):
+    if uri is not None and not is_loose(uri):
         return Fault(
             Status.WARN,
             "lr_missing",
@@ -349,6 +374,21 @@ def _check_contact(invite: Invite, profile: Profile, settings: Settings) -> Faul
             "private_address",
             f"it names {quoted(uri.host)}, which is {why}: the provider cannot send BYE or a re-INVITE there.",
             "Set the PBX's public address (externip, external_signaling_address, ext-sip-ip).",
+        )
+    if is_local_name(uri.host):
+        return Fault(
+            Status.WARN,
+            "local_name",
+            f"it names {quoted(uri.host)}, which nobody outside your network can look up, unless it was written over: "
+            "the provider cannot send BYE or a re-INVITE there.",
+            "Set the PBX's public address (externip, external_signaling_address, ext-sip-ip).",
+        )
+    if is_other_family(uri.host, profile):
+        return Fault(
+            Status.WARN,
+            "other_family",
+            f"it names the IPv6 address {quoted(uri.host)}, and the provider's addresses are all IPv4.",
+            "Have the PBX use its public IPv4 address for the trunk.",
         )
     if uri.transport not in (None, wanted):
         return Fault(

@@ -6,17 +6,19 @@ import re
 from functools import partial
 from ipaddress import ip_address
 
-from vsipcheck.checks.message_calls import Invite, quoted, unreachable
-from vsipcheck.model import Finding, Profile, Settings, Status
+from vsipcheck.checks.dns_answers import class_of
+from vsipcheck.checks.message_calls import SHOW_ADDRESSES, Invite, cut_here, quoted, unreachable
+from vsipcheck.model import Finding, Profile, Settings, Status, first_sentence
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sdp import MediaDescription, SessionDescription, parse_sdp
+from vsipcheck.wire.sdp import PCMA, Codec, MediaDescription, SessionDescription, parse_sdp
 from vsipcheck.wire.trace import TracedMessage
 
 ID = "message.sdp"
 # The packet time of the provider's samples, and what RFC 3551 §4.5 gives G.711 where none is named.
 PTIME_MS = 20
-# They stand among the codecs of an offer, and carry no speech. RFC 4733, RFC 3389.
-_NO_SPEECH = ("telephone-event", "cn")
+# They stand among the codecs of an offer, and carry no speech of their own. RFC 4733, RFC 3389, RFC 2198, RFC 5109,
+# RFC 8627, RFC 4588.
+_NO_SPEECH = ("telephone-event", "tone", "cn", "red", "ulpfec", "parityfec", "flexfec", "rtx")
 # Lost by whoever saved the text, or counted by message.framing.
 _NOT_THE_SENDERS = ("bare_lf", "line_end_missing", "empty_line")
 _PART = re.compile(rb"(?:^|\n)(v=0\r?\n.*?)(?:\r?\n--|\Z)", re.DOTALL)
@@ -37,8 +39,67 @@ def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Find
         session = parse_sdp(sdp_octets(invite.traced))
     except WireError:
         return []
+    if invite.is_cut:
+        return [cut_here(invite, ID, "What the offer says cannot be judged.", "syntax")]
+    found = _judge_session(invite, session, profile, settings)
+    return [_unless_elsewhere(invite, each) for each in found] if invite.direction is None else found
+
+
+def _unless_elsewhere(invite: Invite, finding: Finding) -> Finding:
+    """What is not as the trunk wants it is no fault on another hop, such as that between a phone and the PBX."""
+    what = (finding.target or "").rpartition(" ")[2]
+    if finding.status not in (Status.WARN, Status.FAIL) or what == "syntax":
+        return finding
+    return invite.find(
+        ID,
+        Status.UNKNOWN,
+        "direction_unknown",
+        f"{first_sentence(finding.summary)}. Whether this is an offer of the trunk could not be told: "
+        f"{invite.told_by}.",
+        what=what,
+        settle_by=SHOW_ADDRESSES,
+    )
+
+
+def offers_what_is_wanted(invite: Invite, profile: Profile) -> bool:
+    """Whether an INVITE offers one of the trunk's codecs over plain RTP."""
+    try:
+        audio = _audio_of(parse_sdp(sdp_octets(invite.traced)))
+    except WireError:
+        return False
+    names = [_name_of(codec) for codec in audio.codecs] if audio and _is_plain(audio) else []
+    return any(codec.upper() in names for codec in profile.media.codecs)
+
+
+def is_other_family(host: str | None, profile: Profile) -> bool:
+    """Whether an address is of another family than all of the provider's."""
+    theirs = {ip_address(media.address).version for media in profile.media.addresses}
+    try:
+        return bool(theirs) and ip_address(host or "").version not in theirs
+    except ValueError:
+        return False
+
+
+def _is_plain(audio: MediaDescription) -> bool:
+    return audio.protocol.upper() in ("RTP/AVP", "RTP/AVPF")
+
+
+def _audio_of(session: SessionDescription) -> MediaDescription | None:
+    """The audio section that the trunk can take, where there are several; else the first."""
+    sections = [media for media in session.media if media.media == "audio"]
+    return next((media for media in sections if _is_plain(media) and media.port), session.audio)
+
+
+def _name_of(codec: Codec) -> str:
+    """A codec's name, and its rate where it is another than that of G.711: PCMA at 16000 Hz is none."""
+    name = (codec.encoding or f"payload type {codec.payload_type}").upper()
+    is_g711 = name not in ("PCMA", "PCMU") or (codec.clock_rate_hz, codec.channels) == (PCMA.clock_rate_hz, 1)
+    return name if is_g711 else f"{name}/{codec.clock_rate_hz}/{codec.channels}"
+
+
+def _judge_session(invite: Invite, session: SessionDescription, profile: Profile, settings: Settings) -> list[Finding]:
     found = [_judge_syntax(invite, session)]
-    audio = session.audio
+    audio = _audio_of(session)
     if audio is None:
         return [
             *found,
@@ -52,7 +113,7 @@ def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Find
                 remedy=invite.remedy("Have the PBX offer audio."),
             ),
         ]
-    found += [_judge_media(invite, audio), _judge_codecs(invite, audio, profile), _judge_dtmf(invite, audio)]
+    found += [_judge_media(invite, audio, session), _judge_codecs(invite, audio, profile), _judge_dtmf(invite, audio)]
     found += [_judge_address(invite, session, audio, profile, settings), _judge_ptime(invite, audio)]
     found.append(_judge_direction(invite, audio))
     if invite.direction == "from_provider":
@@ -93,18 +154,19 @@ def _judge_syntax(invite: Invite, session: SessionDescription) -> Finding:
     )
 
 
-def _judge_media(invite: Invite, audio: MediaDescription) -> Finding:
+def _judge_media(invite: Invite, audio: MediaDescription, session: SessionDescription) -> Finding:
     tell = _about(invite, "media", audio)
-    if audio.is_encrypted or audio.has_crypto:
+    has_keys = audio.has_crypto or audio.has_fingerprint
+    if audio.is_encrypted or has_keys:
         return tell(
             Status.FAIL if audio.is_encrypted else Status.WARN,
             "encrypted",
             f"The offer is {quoted(audio.protocol)}"
-            f"{' with keys' if audio.has_crypto else ''}, and the trunk's media is plain RTP (RTP/AVP).",
+            f"{' with keys' if has_keys else ''}, and the trunk's media is plain RTP (RTP/AVP).",
             remedy=invite.remedy("Turn SRTP off for the trunk."),
             alterable=False,
         )
-    if audio.protocol.upper() not in ("RTP/AVP", "RTP/AVPF"):
+    if not _is_plain(audio):
         return tell(
             Status.FAIL,
             "not_rtp",
@@ -118,6 +180,20 @@ def _judge_media(invite: Invite, audio: MediaDescription) -> Finding:
             "The offer's audio port is 0, which declines the stream, or cannot be read.",
             remedy=invite.remedy("Have the PBX offer a port."),
         )
+    if (count := sum(media.media == "audio" for media in session.media)) > 1:
+        return tell(
+            Status.WARN,
+            "several_streams",
+            f"The offer has {count} audio sections, and the trunk's has one: many peers refuse that.",
+            remedy=invite.remedy("Have the PBX offer audio once, over plain RTP (no optional SRTP)."),
+        )
+    if audio.protocol.upper() != "RTP/AVP":
+        return tell(
+            Status.WARN,
+            "with_feedback",
+            f"The offer is {quoted(audio.protocol)}, RTP with early feedback (RFC 4585), and the trunk's is RTP/AVP.",
+            remedy=invite.remedy("Turn AVPF off for the trunk (avpf=no, use_avpf=no)."),
+        )
     return tell(
         Status.PASS,
         "plain_rtp",
@@ -127,8 +203,7 @@ def _judge_media(invite: Invite, audio: MediaDescription) -> Finding:
 
 def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> Finding:
     wanted = [codec.upper() for codec in profile.media.codecs]
-    named = [(codec.encoding or f"payload type {codec.payload_type}").upper() for codec in audio.codecs]
-    offered = [name for name in named if name.lower() not in _NO_SPEECH]
+    offered = [name for name in map(_name_of, audio.codecs) if name.lower() not in _NO_SPEECH]
     order = ", ".join(map(quoted, offered)) or "none"
     present = [codec for codec in wanted if codec in offered]
     tell = _about(invite, "codecs", audio)
@@ -158,8 +233,17 @@ def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> 
 
 
 def _judge_dtmf(invite: Invite, audio: MediaDescription) -> Finding:
-    events = audio.codec("telephone-event")
+    all_events = [codec for codec in audio.codecs if (codec.encoding or "").lower() == "telephone-event"]
+    events = next((codec for codec in all_events if codec.clock_rate_hz == PCMA.clock_rate_hz), None)
     tell = _about(invite, "dtmf", audio)
+    if events is None and all_events:
+        return tell(
+            Status.WARN,
+            "dtmf_other_rate",
+            f"telephone-event is offered at {all_events[0].clock_rate_hz} Hz, and G.711 has {PCMA.clock_rate_hz}: "
+            "beside it DTMF then travels as sound, or not at all (RFC 4733 §2.1).",
+            remedy=invite.remedy(f"Have the PBX offer telephone-event/{PCMA.clock_rate_hz} with G.711."),
+        )
     if events is None:
         return tell(
             Status.WARN,
@@ -180,7 +264,7 @@ def _judge_address(
 ) -> Finding:
     address = session.media_address(audio)
     tell = _about(invite, "address", audio)
-    if address is None:
+    if address is None or (re.fullmatch(r"[0-9.]*|.*:.*", address) and class_of(address) is None):
         return tell(
             Status.FAIL,
             "address_missing",
@@ -220,6 +304,14 @@ def _judge_known_address(
             "address_is_name",
             f"The media address is the name {quoted(address)}: many media servers do not resolve names.",
             remedy=invite.remedy("Have the PBX write an IP address in c=."),
+        )
+    if is_other_family(address, profile):
+        return tell(
+            Status.WARN,
+            "other_family",
+            f"The media address is {quoted(address)}, IPv6, and the provider's are all IPv4: no audio gets from one to "
+            "the other.",
+            remedy=invite.remedy("Have the PBX write its public IPv4 address in c=."),
         )
     theirs = [media.address for media in profile.media.addresses]
     if invite.direction == "from_provider" and not invite.relayed and address not in theirs:

@@ -247,7 +247,7 @@ class _Markers:
                 self.transport = transport
             size = _SIZE.search(line)
             return Told(
-                format="arrow",
+                format="ngrep" if ngrep else "arrow",
                 transport=transport,
                 source=_socket(match["source"]),
                 destination=_socket(match["destination"]),
