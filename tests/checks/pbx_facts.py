@@ -197,7 +197,7 @@ class Talk:
         change: tuple[bytes, bytes] = (b"", b""),
     ) -> Talk:
         """A response to the last request of the method `to`."""
-        request = self.invite if to == "INVITE" else self._sent(to)
+        request = self.invite if to == "INVITE" else self._request_of(to)
         extra = [("Record-Route", route) for route in routes]
         if self.record_route and to == "INVITE" and status > 100:
             extra += [("Record-Route", each.value) for each in request.headers_named("Record-Route")]
@@ -213,10 +213,10 @@ class Talk:
         self.messages.append(message(False, self._next(at_ms), octets.replace(*change) if change[0] else octets))
         return self
 
-    def sends(self, method: str, *, at_ms: float | None = None) -> Talk:
-        branch = "z9hG4bKinvite" if method == "CANCEL" else f"z9hG4bK{method}"
+    def sends(self, method: str, *, at_ms: float | None = None, tag: str = "them") -> Talk:
+        branch = "z9hG4bKinvite" if method == "CANCEL" else f"z9hG4bK{method}{tag}"
         number = 103 if method == "BYE" else 102
-        octets = self._request(method, branch, number, f"{self.invite.header('To')};tag=them")
+        octets = self._request(method, branch, number, f"{self.invite.header('To')};tag={tag}")
         self.messages.append(message(True, self._next(at_ms), octets))
         return self
 
@@ -225,6 +225,22 @@ class Talk:
         octets = self._request(method, f"z9hG4bKtheirs{method}", 1, self.invite.header("From") or "", body)
         self.messages.append(message(False, self._next(at_ms), octets))
         return self
+
+    def takes(self, method: str, status: int = 200) -> Talk:
+        """Our answer to the PBX's request of that method."""
+        octets = build_answer(self._request_of(method, sent=False), status, "x")
+        self.messages.append(message(True, self._next(None), octets))
+        return self
+
+    def gets(self, octets: bytes) -> Talk:
+        """Octets that came and are part of no whole message."""
+        self.messages.append(message(False, self._next(None), octets))
+        return self
+
+    def loses(self, size: int) -> Talk:
+        """The last octets of the last message never came."""
+        octets = self.messages.pop().text.encode("latin-1")
+        return self.gets(octets[:-size])
 
     def _request(self, method: str, branch: str, number: int, to: str, body: bytes = b"") -> bytes:
         headers = [
@@ -237,10 +253,10 @@ class Talk:
         ]
         return build_request(method, f"sip:pbx@{self.address}:{PORT}", headers, body)
 
-    def _sent(self, method: str) -> SipRequest:
+    def _request_of(self, method: str, *, sent: bool = True) -> SipRequest:
         for each in reversed(self.messages):
             parsed = parse_message(each.text.encode("latin-1"))
-            if each.sent and isinstance(parsed, SipRequest) and parsed.method == method:
+            if each.sent == sent and isinstance(parsed, SipRequest) and parsed.method == method:
                 return parsed
         raise AssertionError(method)
 

@@ -7,9 +7,11 @@ import asyncio
 import pytest
 from checks.fake_pbx import BOTH, TAG, Called, Line, Script, answering, call, calling, sdp
 
+from vsipcheck.checks import pbx
 from vsipcheck.checks.pbx_call import answer_to, read_sdp
 from vsipcheck.model import Connection, Exchange, Failure, Note, Settings
 from vsipcheck.net.host import HostNetwork
+from vsipcheck.profiles import load_profile
 from vsipcheck.wire.sdp import PCMA, PCMU, Codec, build_audio, telephone_event
 from vsipcheck.wire.sip import SipRequest, SipResponse, build_answer, parse_message
 from vsipcheck.wire.text import unescape
@@ -33,6 +35,7 @@ async def ordinary(line: Line) -> None:
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsipcheck.checks.pbx_call.HOLD_MS", 20.0)
+    monkeypatch.setattr("vsipcheck.checks.pbx_call.REPEATS_MS", 20.0)
     monkeypatch.setattr("vsipcheck.checks.pbx_call.CANCEL_S", 0.2)
     monkeypatch.setattr("vsipcheck.checks.pbx_call.BYE_S", 0.2)
     monkeypatch.setattr("vsipcheck.checks.pbx_call._RESERVE_S", 0.4)
@@ -260,6 +263,113 @@ def test_a_connection_that_ends_within_the_call() -> None:
     assert (called.note["outcome"], called.note["lost_in_call"]) == ("answered", True)
     assert called.note["failure"] == "closed_early"
     assert called.exchange.failure is None
+
+
+def judged(called: Called) -> dict[str, tuple[str, str]]:
+    """Status and reason of each finding."""
+    port = called.facts.of(Connection)[0].port
+    settings = Settings(checks=("pbx",), pbx=f"127.0.0.1:{port}", invite="+912200000000")
+    found = pbx.judge(called.facts, load_profile("exotel-tcp-mumbai"), settings)
+    return {each.id: (each.status.value, each.reason) for each in found}
+
+
+def answer_of(line: Line, invite: SipRequest, body: bytes) -> bytes:
+    host, port = line.writer.get_extra_info("sockname")
+    contact = ("Contact", f"<sip:pbx@{host}:{port};transport=tcp>")
+    return build_answer(invite, 200, "OK", to_tag=TAG, extra=[contact, ("Content-Type", "application/sdp")], body=body)
+
+
+@pytest.mark.parametrize("statuses", [(), (100,), (180,)])
+@pytest.mark.parametrize("left", [20, len(BOTH), len(BOTH) + 40], ids=["in its body", "after its head", "in its head"])
+def test_an_answer_that_is_cut_by_the_end_of_the_connection_is_none(statuses: tuple[int, ...], left: int) -> None:
+    async def script(line: Line) -> None:
+        invite = await line.request("INVITE")
+        for status in statuses:
+            line.answer(invite, status)
+        line.write(answer_of(line, invite, BOTH)[:-left])
+
+    called = placed(script)
+    assert called.note["outcome"] == "lost"
+    findings = judged(called)
+    assert findings["pbx.call"] == ("fail", "lost_in_setup")
+    assert findings["pbx.codecs"] == ("unknown", "unseen")
+    assert not {"pbx.contact", "pbx.dialog", "pbx.media_address"} & findings.keys()
+
+
+def test_an_answer_that_never_ends_is_none() -> None:
+    async def script(line: Line) -> None:
+        invite = await line.request("INVITE")
+        line.answer(invite, 180)
+        line.write(answer_of(line, invite, BOTH)[:-1])
+        assert await line.rest() == ["CANCEL"]
+
+    findings = judged(placed(script, ring_s=0.05))
+    assert findings["pbx.call"] == ("unknown", "incomplete_answer")
+    assert "pbx.dialog" not in findings
+
+
+@pytest.mark.parametrize(
+    "change", [(b"Content-Length: %d\r\n" % len(BOTH), b""), (b"Content-Length: %d" % len(BOTH), b"Content-Length: 60")]
+)
+def test_an_answer_whose_end_cannot_be_known_is_none(change: tuple[bytes, bytes]) -> None:
+    async def script(line: Line) -> None:
+        invite = await line.request("INVITE")
+        line.answer(invite, 180)
+        line.write(answer_of(line, invite, BOTH).replace(*change))
+        # What is heard is an answer all the same: it must not stay up.
+        assert await line.rest() == ["ACK", "BYE"]
+
+    called = placed(script)
+    assert not called.note["lost_in_call"]
+    findings = judged(called)
+    assert findings["pbx.call"] == ("unknown", "garbled")
+    assert findings["pbx.codecs"] == ("unknown", "unseen")
+    assert not {"pbx.contact", "pbx.dialog", "pbx.media_address"} & findings.keys()
+
+
+@pytest.mark.parametrize("status", [100, 180])
+def test_a_call_that_is_given_up_over_garbage_did_not_ring_too_long(status: int) -> None:
+    async def script(line: Line) -> None:
+        line.answer(await line.request("INVITE"), status)
+        line.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        assert await line.rest() == ["CANCEL"]
+
+    findings = judged(placed(script))
+    assert findings["pbx.call"] == ("unknown", "garbled")
+    assert "pbx.dialog" not in findings
+
+
+def test_the_answer_and_its_end_are_recorded_whatever_came_before() -> None:
+    async def script(line: Line) -> None:
+        invite = await line.request("INVITE")
+        line.answer(invite, 180)
+        for number in range(60):
+            line.ask(invite, "INFO", number + 1)
+            await line.response()
+        line.answer(invite, 200, BOTH)
+        await line.request("ACK")
+        line.answer(await line.request("BYE"), 200)
+
+    called = placed(script)
+    assert called.note["messages_left_out"] > 0
+    findings = judged(called)
+    assert (findings["pbx.call"], findings["pbx.codecs"]) == (("pass", "answered"), ("pass", "both_accepted"))
+    assert findings["pbx.dialog"] == ("pass", "orderly")
+
+
+def test_a_call_whose_answer_comes_again_is_held_until_it_might_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsipcheck.checks.pbx_call.REPEATS_MS", 60_000.0)
+
+    async def script(line: Line) -> None:
+        invite = await line.request("INVITE")
+        for _ in range(2):
+            line.answer(invite, 200, BOTH)
+            await line.request("ACK")
+        await asyncio.sleep(0.05)
+        line.ask(invite, "BYE")
+        await line.response()
+
+    assert placed(script).note["hung_up_by"] == "pbx"
 
 
 def test_the_pbx_hangs_up_first() -> None:

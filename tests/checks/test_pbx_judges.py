@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -387,6 +388,23 @@ def test_every_final_code_is_read() -> None:
         assert row.status in (PASS, UNKNOWN) or row.remedy
 
 
+def garbled_after(status: int, failure: Failure = Failure.NOT_SIP) -> Talk:
+    """Bytes that are no SIP follow the answer, and we hang up as fast as we can."""
+    call = Talk(failure=failure, note={"failure": str(failure)}).hears(status, body=BOTH if status == 200 else b"")
+    call = call.sends("ACK") if status == 200 else call
+    return call.gets(b"HTTP/1.1 400 x\r\n\r\n").sends("BYE" if status == 200 else "CANCEL")
+
+
+def cut(size: int) -> Talk:
+    """The connection is closed before the last `size` bytes of the 200."""
+    return Talk(failure=Failure.CLOSED_EARLY, note={"failure": "closed_early"}).hears(200, body=BOTH).loses(size)
+
+
+def rewritten(old: bytes, new: bytes) -> Talk:
+    """A 100 as it should be, and a 200 that something changed on the way."""
+    return Talk().hears(100).hears(200, body=BOTH, change=(old, new)).over()
+
+
 CALLS: list[tuple[str, Talk, Status, str, FaultDomain | None]] = [
     ("answered", answered(), PASS, "answered", None),
     ("answered without 1xx", Talk().hears(200, body=BOTH).over(), PASS, "answered", None),
@@ -424,12 +442,58 @@ CALLS: list[tuple[str, Talk, Status, str, FaultDomain | None]] = [
     ("closed", Talk(failure=Failure.CLOSED_EARLY), UNKNOWN, "closed_after_invite", PBX),
     ("reset", Talk(failure=Failure.RESET), UNKNOWN, "closed_after_invite", PBX),
     ("closed while it rings", Talk(failure=Failure.CLOSED_EARLY).hears(180), FAIL, "lost_in_setup", PBX),
-    ("not SIP", Talk(failure=Failure.NOT_SIP, detail="http"), UNKNOWN, "garbled", PBX),
+    ("not SIP", Talk(failure=Failure.NOT_SIP, detail="http"), UNKNOWN, "garbled", OPEN),
+    ("not SIP after 100", garbled_after(100), UNKNOWN, "garbled", OPEN),
+    ("not SIP after 180", garbled_after(180), UNKNOWN, "garbled", OPEN),
+    ("not SIP after the answer", garbled_after(200), UNKNOWN, "garbled", OPEN),
+    ("too large after the answer", garbled_after(200, Failure.TOO_LARGE), PASS, "answered", None),
+    ("cut in the body", cut(30), FAIL, "lost_in_setup", PBX),
+    ("cut in the head", cut(len(BOTH) + 30), FAIL, "lost_in_setup", PBX),
+    ("cut in the start line", Talk(failure=Failure.CLOSED_EARLY).gets(b"SIP/2.0 20"), FAIL, "lost_in_setup", PBX),
+    (
+        "Content-Length past the body",
+        Talk(failure=Failure.NO_ANSWER).hears(180).hears(200, body=BOTH).loses(1).sends("CANCEL", at_ms=20000.0),
+        UNKNOWN,
+        "incomplete_answer",
+        OPEN,
+    ),
+    ("lost by this host", Talk(failure=Failure.HOST_UNREACHABLE).hears(180), UNKNOWN, "lost_in_setup", OPEN),
+    (
+        "no 487 but another code",
+        Talk().hears(180).sends("CANCEL", at_ms=20000.0).hears(200, to="CANCEL").hears(503),
+        PASS,
+        "rang",
+        None,
+    ),
+    (
+        "rejected in the end",
+        Talk().hears(100).sends("CANCEL", at_ms=20000.0).hears(403),
+        UNKNOWN,
+        "source_rejected",
+        PBX,
+    ),
+    ("refused in the end", Talk().sends("CANCEL", at_ms=5000.0).hears(404), FAIL, "not_routed", PBX),
+    ("CANCEL heard alone", Talk().sends("CANCEL", at_ms=5000.0).hears(487), UNKNOWN, "silent", PBX),
     (
         "another branch",
         Talk(failure=Failure.NO_ANSWER).hears(200, change=(b"z9hG4bKinvite", b"z9hG4bKother")),
         WARN,
         "altered",
+        OPEN,
+    ),
+    ("another sent-by after 100", rewritten(b"40000", b"40001"), WARN, "altered", OPEN),
+    (
+        "one more Via after 100",
+        rewritten(b"From: ", b"Via: SIP/2.0/TCP 10.0.0.9;branch=z9hG4bKs\r\nFrom: "),
+        WARN,
+        "altered",
+        OPEN,
+    ),
+    (
+        "ended by Ctrl-C, and the connection with it",
+        Talk(failure=Failure.CLOSED_EARLY, note={"outcome": "lost", "interrupted": True}).hears(180).sends("CANCEL"),
+        UNKNOWN,
+        "abandoned",
         OPEN,
     ),
     ("given up", Talk(failure=Failure.CANCELLED).hears(180).sends("CANCEL"), UNKNOWN, "abandoned", OPEN),
@@ -449,6 +513,13 @@ CALLS: list[tuple[str, Talk, Status, str, FaultDomain | None]] = [
 )
 def test_call(call: Talk, status: Status, reason: str, domain: FaultDomain | None) -> None:
     holds(judged(*ALIVE, call, **CALLED)["pbx.call"], status, reason, domain)
+
+
+@pytest.mark.parametrize("call", [cut(30), cut(len(BOTH) + 30), garbled_after(200), rewritten(b"40000", b"40001")])
+def test_nothing_is_read_from_an_answer_that_is_none(call: Talk) -> None:
+    found = judged(*ALIVE, call, **CALLED)
+    holds(found["pbx.codecs"], UNKNOWN, "unseen", OPEN)
+    assert not {"pbx.dialog", "pbx.contact", "pbx.media_address"} & found.keys()
 
 
 def test_no_call() -> None:
@@ -753,14 +824,37 @@ DIALOG: list[tuple[str, Talk, Status, str]] = [
     ("a re-INVITE", answered(note={"reinvites_acknowledged": 1}), PASS, "orderly"),
     (
         "a re-INVITE without ACK",
-        Talk(note={"reinvites_acknowledged": 0})
-        .hears(200, body=BOTH)
-        .sends("ACK")
-        .asks("INVITE", body=BOTH)
-        .sends("BYE")
-        .hears(200, to="BYE"),
+        up().asks("INVITE", body=BOTH).takes("INVITE").takes("INVITE").sends("BYE").hears(200, to="BYE"),
         WARN,
         "reinvite_unacknowledged",
+    ),
+    (
+        "a re-INVITE whose ACK came late",
+        up().asks("INVITE").takes("INVITE").takes("INVITE").asks("ACK").sends("BYE").hears(200, to="BYE"),
+        PASS,
+        "orderly",
+    ),
+    (
+        "a re-INVITE at the end",
+        up().asks("INVITE", body=BOTH).takes("INVITE").sends("BYE").hears(200, to="BYE"),
+        PASS,
+        "orderly",
+    ),
+    (
+        "a re-INVITE that was refused",
+        replace(
+            up().asks("INVITE").takes("INVITE", 488).asks("ACK").sends("BYE").hears(200, to="BYE"),
+            note={"reinvites_acknowledged": 0},
+        ),
+        PASS,
+        "orderly",
+    ),
+    ("both hung up, and 481", up().sends("BYE").asks("BYE").hears(481, to="BYE"), PASS, "orderly"),
+    (
+        "a 200 that came once more",
+        up().hears(200, body=BOTH, at_ms=1000.0).sends("BYE").hears(200, to="BYE"),
+        PASS,
+        "orderly",
     ),
     ("breaks rules", answered(change=(b"SIP/2.0 200 x", b"SIP/2.0 200 \0")), WARN, "odd_answer"),
     ("cancelled", ringing().hears(200, to="CANCEL").hears(487).sends("ACK"), PASS, "cancelled"),
@@ -772,6 +866,53 @@ DIALOG: list[tuple[str, Talk, Status, str]] = [
 @pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in DIALOG], ids=[row[0] for row in DIALOG])
 def test_dialog(call: Talk, status: Status, reason: str) -> None:
     holds(judged(*ALIVE, call, **CALLED)["pbx.dialog"], status, reason, None if status is PASS else PBX)
+
+
+LOST = {"lost_in_call": True}
+UNSEEN: list[tuple[str, dict[str, Any], Talk]] = [
+    ("Ctrl-C", {"interrupted": True}, up().sends("BYE")),
+    ("Ctrl-C, before a BYE could go out", {"interrupted": True}, up()),
+    ("no SIP", {"failure": "malformed"}, up().sends("BYE")),
+    ("no SIP, in an older report", {"failure": "malformed", **LOST}, up().sends("BYE")),
+    ("closed after BYE", {"failure": "closed_early"}, up().sends("BYE")),
+    ("lost by this host", {"failure": "host_unreachable", **LOST}, up()),
+]
+
+
+@pytest.mark.parametrize(("note", "call"), [row[1:] for row in UNSEEN], ids=[row[0] for row in UNSEEN])
+def test_an_end_that_was_not_seen_is_nobody_s_fault(note: dict[str, Any], call: Talk) -> None:
+    holds(judged(*ALIVE, replace(call, note=note), **CALLED)["pbx.dialog"], UNKNOWN, "end_unseen", OPEN)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        replace(ringing(), note={"interrupted": True}),
+        replace(ringing(), failure=Failure.CANCELLED),
+        replace(ringing(), failure=Failure.CLOSED_EARLY),
+        replace(ringing(), failure=Failure.NOT_SIP),
+        garbled_after(180),
+        # It had left before CANCEL came.
+        ringing().hears(486),
+    ],
+)
+def test_cancel_is_not_judged_where_its_answer_could_not_come(call: Talk) -> None:
+    assert "pbx.dialog" not in judged(*ALIVE, call, **CALLED)
+
+
+def test_the_bye_of_another_branch_is_not_that_of_the_call() -> None:
+    call = up().hears(200, body=BOTH, tag="other").sends("ACK").sends("BYE", tag="other").hears(481, to="BYE")
+    call = call.sends("BYE").hears(200, to="BYE")
+    holds(judged(*ALIVE, call, **CALLED)["pbx.dialog"], PASS, "orderly", None)
+
+
+def test_requests_of_other_calls_are_none_of_this_one() -> None:
+    call = up().asks("BYE")
+    other = call.messages.pop()
+    text = other.text.replace("call-pbx_invite", "another")
+    call.messages.append(msgspec.structs.replace(other, text=text, size=len(text)))
+    call = call.sends("BYE").hears(200, to="BYE")
+    holds(judged(*ALIVE, call, **CALLED)["pbx.dialog"], PASS, "orderly", None)
 
 
 # --- RTP

@@ -13,12 +13,13 @@ from typing import Any, Protocol
 from vsipcheck import VERSION
 from vsipcheck.checks.base import Context, Recorder
 from vsipcheck.checks.pbx_rtp import DRAIN_MS, PACKET_MS, PACKETS, MediaTarget, RtpSession, media_target
-from vsipcheck.checks.pbx_target import CONNECT, INVITE, INVITE_PCMU, provider_domain
+from vsipcheck.checks.pbx_target import CONNECT, INVITE, INVITE_PCMU, UNREADABLE, provider_domain
 from vsipcheck.checks.sip_dialogue import MAX_MESSAGE_BYTES, connect, failure_of, recorded, what_it_was
 from vsipcheck.model import Exchange, Failure, Family, Message, Note
 from vsipcheck.net import Received, Stream
 from vsipcheck.wire.call import (
     Answered,
+    AnswerRepeated,
     Call,
     CallLimits,
     Event,
@@ -51,6 +52,9 @@ TRUNK_CODECS = (PCMA, PCMU, telephone_event(96))
 PCMU_CODECS = (PCMU, telephone_event(96))
 # How long a call without RTP is held: a PBX that hangs up by itself, or has second thoughts, mostly does so at once.
 HOLD_MS = 1000.0
+# A 2xx whose ACK does not arrive comes again after 0.5 and 1.5 s (RFC 3261 §13.3.1.4): until the second is due, a first
+# repetition may be that of a PBX to which the ACK had a long way.
+REPEATS_MS = 2000.0
 # How long a cancelled run may spend on hanging up; the runner waits a second for all checks.
 ABANDON_S = 0.6
 CANCEL_S, BYE_S = 2.0, 2.0
@@ -62,6 +66,8 @@ _SAMPLE_ACCOUNT = "exotelt"
 
 # A call of ours takes about ten messages of at most two kilobytes.
 _MAX_MESSAGES = 96
+# Of head and body each, so that no whole message is cut in the record.
+_MAX_PART_BYTES = MAX_MESSAGE_BYTES // 2
 _MAX_RECORDED_BYTES = 128 * 1024
 _MAX_RECEIVED_BYTES = 512 * 1024
 _MAX_PROVISIONALS = 24
@@ -103,11 +109,12 @@ class _Placed:
     call: Call | None = None
     exchange: str | None = None
     decoder: StreamDecoder = field(
-        default_factory=lambda: StreamDecoder(max_head=MAX_MESSAGE_BYTES, max_body=MAX_MESSAGE_BYTES)
+        default_factory=lambda: StreamDecoder(max_head=_MAX_PART_BYTES, max_body=_MAX_PART_BYTES)
     )
     tail: bytearray = field(default_factory=bytearray)  # received, and part of no message yet
     outbox: list[bytes] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    kinds: set[object] = field(default_factory=set)  # of the messages that are kept
     left_out: int = 0
     provisionals: int = 0
     size: int = 0
@@ -117,6 +124,7 @@ class _Placed:
     failure: Failure | None = None  # of the connection, or of what came over it
     detail: str | None = None
     lost_in_call: bool = False
+    interrupted: bool = False
     answered_ms: float | None = None
     hold_until: float | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -311,6 +319,7 @@ class _Placed:
 
     async def _abandon(self, call: Call) -> None:
         """CANCEL or BYE at once, and a little time for the answer."""
+        self.interrupted = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ABANDON_S):
                 call.abandon(self.context.network.now_ms(), ABANDON_S * 900)
@@ -370,6 +379,8 @@ class _Placed:
                     self.early.setdefault(response.to_tag, response.body)
             case Answered(response):
                 self._answered(response, at_ms)
+            case AnswerRepeated() if self.answered_ms is not None and self.purpose == INVITE:
+                self.hold_until = max(self.hold_until or 0.0, self.answered_ms + REPEATS_MS)
             case _:
                 pass
 
@@ -401,19 +412,21 @@ class _Placed:
             return
         self._record_tail(at_ms)
         self.failure = failure
-        self.lost_in_call = call.phase is Phase.UP
         call.abandon(at_ms, 0.0)
         self.outbox += call.to_send()
         call.connection_lost()
 
     def _record(self, sent: bool, at_ms: float, data: bytes, event: object = None) -> None:
-        """Keep a message for the exchange, within bounds: of many 1xx the first ones, of everything else the most."""
+        """Keep a message for the exchange, within bounds: the first of each kind, of many 1xx the first ones, and of
+        everything else the most."""
         is_provisional = isinstance(event, SipResponse) and event.status < 200
         self.provisionals += is_provisional
         full = len(self.messages) >= _MAX_MESSAGES or self.recorded_bytes >= _MAX_RECORDED_BYTES
-        if full or (is_provisional and self.provisionals > _MAX_PROVISIONALS):
+        kind = (event.status, event.cseq) if isinstance(event, SipResponse) else (sent, data.partition(b" ")[0])
+        if kind in self.kinds and (full or (is_provisional and self.provisionals > _MAX_PROVISIONALS)):
             self.left_out += 1
             return
+        self.kinds.add(kind)
         message = recorded(sent, at_ms, data)
         self.recorded_bytes += min(len(data), MAX_MESSAGE_BYTES)
         self.messages.append(message)
@@ -429,9 +442,10 @@ class _Placed:
         network, stream = self.context.network, self.stream
         assert stream is not None
         self._record_tail(network.now_ms())
-        failure = None  # of the INVITE: what comes after its final answer is the note's
-        if call.final is None:
-            failure = self.failure or (Failure.CANCELLED if call.abandoned else Failure.NO_ANSWER)
+        # Of the INVITE: what comes after its final answer is the note's, unless it may be part of that answer.
+        failure = self.failure if call.final is None or self.failure in UNREADABLE else None
+        if call.final is None and failure is None:
+            failure = Failure.CANCELLED if call.abandoned else Failure.NO_ANSWER
         final_ms, started_ms = call.log.final_ms, call.log.started_ms
         took_ms = final_ms - started_ms if final_ms is not None and started_ms is not None else None
         left_out = f"{self.left_out} messages are left out" if self.left_out else None
@@ -474,7 +488,7 @@ class _Placed:
             values |= _told(call)
             values |= {
                 "lost_in_call": self.lost_in_call,
-                "interrupted": call.abandoned and self.failure is None,
+                "interrupted": self.interrupted,
                 "sdp_from": self.sdp_from,
                 "keepalives": self.keepalives,
                 "messages_left_out": self.left_out,

@@ -26,6 +26,7 @@ class At:
 class PlacedCall:
     """One call, from its INVITE to its end. Times are those of the messages; None where a thing did not happen.
 
+    `altered`: an answer that does not match the INVITE and says more than all that do.
     `repeats`: how often the 2xx came again at least REPEAT_MS after our ACK. `hung_up_ms`: when the PBX's BYE came.
     """
 
@@ -116,13 +117,18 @@ def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
     sent = [At(at, each) for ours, at, each in messages if ours]
     heard = [At(at, each) for ours, at, each in messages if not ours]
     answers = [(each.at_ms, each.message) for each in heard if isinstance(each.message, SipResponse)]
-    ours = [(at, each) for at, each in answers if not altered_fields(invite, each)]
+    ours = [(at, each) for at, each in answers if _is_ours(invite, each)]
     finals = [(at, each) for at, each in ours if 200 <= each.status <= 699]
+    said = max((each.status for _, each in ours), default=0)
     of_invite = [each for _, each in answers if (cseq := each.cseq) is None or cseq.method == "INVITE"]
-    altered = [each for each in of_invite if altered_fields(invite, each)]
+    altered = [each for each in of_invite if each.status > said and not _is_ours(invite, each)]
+    requests = [each for each in heard if isinstance(each.message, SipRequest) and _is_in(invite, each.message)]
     acked_ms = _when(sent, "ACK")
     final_ms, final = finals[0] if finals else (None, None)
     again = [at for at, each in finals[1:] if 200 <= each.status < 300 and final and each.to_tag == final.to_tag]
+    # Other branches of a fork get a BYE of their own.
+    of_final = [each for each in sent if final is None or each.message.to_tag == final.to_tag]
+    bye = next((each for each in of_final if _is(each.message, "BYE")), None)
     return PlacedCall(
         exchange=exchange,
         note=note,
@@ -132,15 +138,24 @@ def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
         ringing_ms=next((at for at, each in ours if 100 < each.status < 200), None),
         final=final,
         final_ms=final_ms,
-        altered=altered[-1] if altered and not ours else None,
+        altered=altered[-1] if altered else None,
         repeats=sum(acked_ms is not None and at >= acked_ms + REPEAT_MS for at in again),
         cancelled_ms=_when(sent, "CANCEL"),
-        cancel_status=_status_of(answers, "CANCEL"),
-        bye_ms=_when(sent, "BYE"),
-        bye_status=_status_of(answers, "BYE"),
-        hung_up_ms=_when(heard, "BYE"),
-        requests=tuple(each.message for each in heard if isinstance(each.message, SipRequest)),
+        cancel_status=_status_of(answers, "CANCEL", invite),
+        bye_ms=bye.at_ms if bye else None,
+        bye_status=_status_of(answers, "BYE", bye.message) if bye else None,
+        hung_up_ms=_when(requests, "BYE"),
+        requests=tuple(each.message for each in requests if isinstance(each.message, SipRequest)),
     )
+
+
+def _is_ours(invite: SipRequest, answer: SipResponse) -> bool:
+    """Whether the trunk would take an answer for one to its INVITE: RFC 3261 §17.1.3, §18.1.2, and §8.1.3.3."""
+    return len(answer.vias) == 1 and not altered_fields(invite, answer)
+
+
+def _is_in(invite: SipRequest, request: SipRequest) -> bool:
+    return request.call_id == invite.call_id
 
 
 def _is(message: SipRequest | SipResponse, method: str) -> bool:
@@ -151,11 +166,14 @@ def _when(messages: Sequence[At], method: str) -> float | None:
     return next((each.at_ms for each in messages if _is(each.message, method)), None)
 
 
-def _status_of(answers: Sequence[tuple[float, SipResponse]], method: str) -> int | None:
-    """The final status that a request of that method got."""
-    return next(
-        (each.status for _, each in answers if each.status >= 200 and each.cseq and each.cseq.method == method), None
-    )
+def _status_of(answers: Sequence[tuple[float, SipResponse]], method: str, sent: SipMessage) -> int | None:
+    """The final status that the request of that method got which has the branch of `sent`."""
+    of_method = [each for _, each in answers if each.status >= 200 and each.cseq and each.cseq.method == method]
+    return next((each.status for each in of_method if _branch(each) == _branch(sent)), None)
+
+
+def _branch(message: SipMessage) -> str | None:
+    return message.top_via.branch if message.top_via else None
 
 
 @dataclass(frozen=True, slots=True)

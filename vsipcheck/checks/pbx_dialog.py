@@ -12,9 +12,9 @@ from functools import partial
 from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
 from vsipcheck.checks.pbx_media import EXTERNAL, WRONG_PLACE, is_mapped, leads_nowhere
-from vsipcheck.checks.pbx_target import Pbx
-from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, quoted, verdict
-from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
+from vsipcheck.checks.pbx_target import UNREADABLE, Pbx, is_cut, messages_of
+from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, RUN_AGAIN, quoted, verdict
+from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Profile, Status
 from vsipcheck.wire.call import RouteSet, read_route_set
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass, plain_address
@@ -218,22 +218,34 @@ def judge_dialog(pbx: Pbx, calls: Calls) -> Finding | None:
         return _broken(call, call.final, told) or _ended(call, told)
     if call.cancelled_ms is None or not call.provisionals:
         return None
-    if call.final is not None:
-        return told(
-            Status.PASS,
-            "cancelled",
-            f"CANCEL was heard: {call.cancel_status or 'no answer'} to it, {call.final.status} to the INVITE.",
-        )
     heard = call.cancel_status is not None and call.cancel_status < 300
+    if call.final is not None:
+        if not heard and call.final.status != 487:
+            return None  # it had left before
+        to_it = f"{call.cancel_status} to it, " if call.cancel_status is not None else ""
+        return told(Status.PASS, "cancelled", f"CANCEL was heard: {to_it}{call.final.status} to the INVITE.")
+    if _cut_short(call):
+        return None
     return told(
         Status.WARN,
         "cancel_ignored",
-        f"The PBX {'answers CANCEL' if heard else 'does not take CANCEL'} and never settles the call: the telephone "
+        f"The PBX {'answers CANCEL' if heard else 'does not take CANCEL'} and does not settle the call: the telephone "
         "may ring on after the caller has hung up.",
         confidence=Confidence.LIKELY,
         remedy="Look for what answers the call there, and why it does not end: RFC 3261 §9.2 wants 487.",
         settle_by=IN_ITS_LOG,
     )
+
+
+def _cut_short(call: PlacedCall) -> str | None:
+    """Why the PBX's last word was not waited for, or could not come; None where we waited in vain."""
+    values = call.note.values if call.note is not None else {}
+    failure = str(values.get("failure") or call.exchange.failure or Failure.NO_ANSWER)
+    if values.get("interrupted") is True or failure == Failure.CANCELLED:
+        return "the run ended before it"
+    if failure in UNREADABLE or is_cut(call.exchange):
+        return "what came cannot be read as SIP"
+    return None if failure == Failure.NO_ANSWER else "the connection ended before it"
 
 
 def _broken(call: PlacedCall, final: SipResponse, told: partial[Finding]) -> Finding | None:
@@ -257,15 +269,18 @@ def _broken(call: PlacedCall, final: SipResponse, told: partial[Finding]) -> Fin
             "proxy (RFC 3261 §12.1.1, §16.6).",
             remedy=maker,
         )
-    if call.note is not None and call.note.values.get("lost_in_call") is True:
-        return proven(
+    values = call.note.values if call.note is not None else {}
+    if values.get("lost_in_call") is True and values.get("failure") in (None, Failure.CLOSED_EARLY, Failure.RESET):
+        return told(
             Status.FAIL,
             "connection_closed",
-            "The PBX ended the connection in the middle of the call.",
+            "The connection was ended from the PBX's side in the middle of the call.",
+            confidence=Confidence.LIKELY,
             remedy="Let the PBX keep the connection while a call is up: look for a limit on idle or on long ones.",
             settle_by=IN_ITS_LOG,
         )
-    if call.repeats:
+    # One alone has crossed an ACK whose way to the telephone is long.
+    if call.repeats > 1:
         return told(
             Status.FAIL,
             "ack_ignored",
@@ -277,6 +292,14 @@ def _broken(call: PlacedCall, final: SipResponse, told: partial[Finding]) -> Fin
             settle_by=IN_ITS_LOG,
         )
     return None
+
+
+def _is_unacknowledged(call: PlacedCall) -> bool:
+    """Whether our 2xx to a re-INVITE had to be sent again, and no ACK came. RFC 3261 §14.2."""
+    answers = [each for ours, _, each in messages_of(call.exchange) if ours and isinstance(each, SipResponse)]
+    taken = [each.cseq for each in answers if each.status < 300 and each.cseq and each.cseq.method == "INVITE"]
+    acknowledged = {each.cseq.number for each in call.requests if each.method == "ACK" and each.cseq}
+    return any(taken.count(cseq) > 1 and cseq.number not in acknowledged for cseq in taken)
 
 
 def _ended(call: PlacedCall, told: partial[Finding]) -> Finding:
@@ -293,7 +316,16 @@ def _ended(call: PlacedCall, told: partial[Finding]) -> Finding:
             remedy="Look for what answers the call there: a dial plan that ends at once, or a media failure.",
             settle_by=IN_ITS_LOG,
         )
-    if ours_first and call.bye_status is None and call.hung_up_ms is None:
+    if call.bye_status is None and call.hung_up_ms is None:
+        why = _cut_short(call) if ours_first else _cut_short(call) or "no BYE is in the record"
+        if why is not None:
+            return told(
+                Status.UNKNOWN,
+                "end_unseen",
+                f"How the PBX ends a call was not seen: {why}.",
+                domain=FaultDomain.UNDETERMINED,
+                settle_by=f"{RUN_AGAIN} {IN_ITS_LOG}",
+            )
         return told(
             Status.WARN,
             "bye_unanswered",
@@ -302,7 +334,9 @@ def _ended(call: PlacedCall, told: partial[Finding]) -> Finding:
             remedy="Look for what the PBX does with the BYE of a call.",
             settle_by=IN_ITS_LOG,
         )
-    if call.bye_status is not None and call.bye_status >= 300:
+    # RFC 3261 §15.1.2: 481 is right for a call that the PBX has hung up meanwhile.
+    crossed = call.bye_status == 481 and call.hung_up_ms is not None
+    if call.bye_status is not None and call.bye_status >= 300 and not crossed:
         return told(
             Status.WARN,
             "bye_rejected",
@@ -310,8 +344,7 @@ def _ended(call: PlacedCall, told: partial[Finding]) -> Finding:
             confidence=Confidence.PROVEN,
             remedy="Look up in the PBX's log why it does not take BYE for one of its call.",
         )
-    acknowledged = call.note.values.get("reinvites_acknowledged") if call.note is not None else None
-    if call.renegotiations and acknowledged == 0 and any(each.method == "INVITE" for each in call.requests):
+    if _is_unacknowledged(call):
         return told(
             Status.WARN,
             "reinvite_unacknowledged",

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall, broke_off
-from vsipcheck.checks.pbx_target import Pbx
-from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, RUN_AGAIN, let_in, our_address, quoted, verdict
+from vsipcheck.checks.pbx_target import UNREADABLE, Pbx, is_cut
+from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, REJECTED, RUN_AGAIN, let_in, our_address, quoted, verdict
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Settings, Status
 from vsipcheck.wire.sip import SipResponse
 
@@ -145,6 +145,8 @@ def judge_call(pbx: Pbx, calls: Calls, settings: Settings) -> Finding:
             guide_section=GUIDE_AFTER,
             measures=_measures(call),
         )
+    if call.exchange.failure in UNREADABLE:
+        return _garbled(pbx, call)
     if _abandoned(call):
         return verdict(
             CALL,
@@ -156,9 +158,14 @@ def judge_call(pbx: Pbx, calls: Calls, settings: Settings) -> Finding:
             domain=FaultDomain.UNDETERMINED,
             settle_by=RUN_AGAIN,
         )
-    if call.cancelled_ms is not None and (final is None or final.status == 487):
-        return _given_up(pbx, call, settings)
-    if final is not None:
+    if final is None and call.altered is not None:
+        return _altered(pbx, call, call.altered)
+    if final is None and is_cut(call.exchange):
+        return _cut(pbx, call)
+    rejected = final is not None and final.status in REJECTED and not call.rang
+    if call.cancelled_ms is not None and call.provisionals and not rejected:
+        return _given_up(pbx, call, call.cancelled_ms, settings)
+    if final is not None and (call.cancelled_ms is None or final.status != 487):
         return _refused(pbx, call, final, settings)
     return _unsettled(pbx, call)
 
@@ -186,15 +193,17 @@ def _not_placed(pbx: Pbx, settings: Settings) -> Finding:
 
 
 def _abandoned(call: PlacedCall) -> bool:
-    return call.exchange.failure is Failure.CANCELLED or (
-        call.note is not None and call.note.values.get("outcome") == "abandoned"
-    )
+    values = call.note.values if call.note is not None else {}
+    ended = values.get("outcome") == "abandoned" or values.get("interrupted") is True
+    return ended or call.exchange.failure is Failure.CANCELLED
 
 
-def _given_up(pbx: Pbx, call: PlacedCall, settings: Settings) -> Finding:
-    """We cancelled: it rang too long, or nothing followed the 100, or nothing came at all."""
-    assert call.cancelled_ms is not None
-    waited_s = (call.cancelled_ms - call.invite_ms) / 1000
+def _given_up(pbx: Pbx, call: PlacedCall, cancelled_ms: float, settings: Settings) -> Finding:
+    """We cancelled what the PBX had taken: it rang too long, or nothing followed the 100.
+
+    The final answer comes of that, whatever its code: not every PBX says 487.
+    """
+    waited_s = (cancelled_ms - call.invite_ms) / 1000
     facts = [call.exchange, call.note]
     if call.rang and not call.alerted:
         return verdict(
@@ -215,29 +224,27 @@ def _given_up(pbx: Pbx, call: PlacedCall, settings: Settings) -> Finding:
             pbx,
             Status.PASS,
             "rang",
-            f"The call to {_number(settings)} rang for {waited_s:.0f} s and was cancelled: routing works, and nobody "
+            f"The call to {_number(settings)} rang and was cancelled after {waited_s:.0f} s: routing works, and nobody "
             f"answered. {_heard(call)}",
             facts=facts,
             settle_by="Let somebody or something answer, to see the rest: codecs, media address, dialog.",
             guide_section=GUIDE_AFTER,
             measures=_measures(call),
         )
-    if call.provisionals:
-        proven = waited_s * 1000 >= TRYING_MS
-        return verdict(
-            CALL,
-            pbx,
-            Status.FAIL if proven else Status.UNKNOWN,
-            "trying_only",
-            f"The PBX took the INVITE (100) and then said nothing for {waited_s:.0f} s: what it hands the call to is "
-            "dead, or its dial plan waits.",
-            facts=facts,
-            confidence=Confidence.LIKELY if proven else Confidence.POSSIBLE,
-            remedy=_BEHIND,
-            settle_by=IN_ITS_LOG if proven else "Give --ring 20 or more.",
-            measures=_measures(call),
-        )
-    return _unsettled(pbx, call)
+    proven = waited_s * 1000 >= TRYING_MS
+    return verdict(
+        CALL,
+        pbx,
+        Status.FAIL if proven else Status.UNKNOWN,
+        "trying_only",
+        f"The PBX took the INVITE (100) and then said nothing for {waited_s:.0f} s: what it hands the call to is "
+        "dead, or its dial plan waits.",
+        facts=facts,
+        confidence=Confidence.LIKELY if proven else Confidence.POSSIBLE,
+        remedy=_BEHIND,
+        settle_by=IN_ITS_LOG if proven else "Give --ring 20 or more.",
+        measures=_measures(call),
+    )
 
 
 def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings) -> Finding:
@@ -270,58 +277,89 @@ def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings)
     )
 
 
+def _garbled(pbx: Pbx, call: PlacedCall) -> Finding:
+    """Bytes came that are no SIP: we hung up at once, so that nothing after them is the PBX's."""
+    what = quoted(call.exchange.detail or str(call.exchange.failure))
+    return verdict(
+        CALL,
+        pbx,
+        Status.UNKNOWN,
+        "garbled",
+        f"What came to the INVITE cannot be read as SIP ({what}). {_heard(call)}",
+        facts=[call.exchange, call.note],
+        failure=call.exchange.failure,
+        domain=FaultDomain.UNDETERMINED,
+        settle_by="Capture the call on the PBX (sngrep, tcpdump).",
+    )
+
+
+def _altered(pbx: Pbx, call: PlacedCall, answer: SipResponse) -> Finding:
+    return verdict(
+        CALL,
+        pbx,
+        Status.WARN,
+        "altered",
+        f"An answer ({quoted(f'{answer.status} {answer.reason}', 40)}) came that does not match the INVITE: its Via, "
+        "Call-ID or CSeq was rewritten, and the trunk would discard it.",
+        facts=[call.exchange, call.note],
+        domain=FaultDomain.UNDETERMINED,
+        failure=Failure.MISMATCH,
+        remedy="Turn off SIP ALG (SIP helper, SIP inspection) in the routers and firewalls between.",
+        settle_by="Compare captures on this host and on the PBX.",
+    )
+
+
+def _cut(pbx: Pbx, call: PlacedCall) -> Finding:
+    """Part of an answer came, and never the rest; once we have cancelled, it may be that of another one."""
+    if broke_off(call) and call.cancelled_ms is None:
+        return _lost(pbx, call, "The connection ended in the middle of an answer.")
+    return verdict(
+        CALL,
+        pbx,
+        Status.UNKNOWN,
+        "incomplete_answer",
+        "Part of an answer came, and never the rest: its Content-Length is larger than its body, or something between "
+        f"holds back large messages. {_heard(call)}",
+        facts=[call.exchange, call.note],
+        domain=FaultDomain.UNDETERMINED,
+        failure=call.exchange.failure,
+        settle_by="Compare captures on this host and on the PBX.",
+    )
+
+
+def _lost(pbx: Pbx, call: PlacedCall, how: str) -> Finding:
+    """The PBX had begun to take the call, which then was lost: by itself, or by this host's own network."""
+    broke = broke_off(call) is not None
+    return verdict(
+        CALL,
+        pbx,
+        Status.FAIL if broke else Status.UNKNOWN,
+        "lost_in_setup",
+        f"{how} {_heard(call)}",
+        facts=[call.exchange, call.note],
+        domain=FaultDomain.PBX if broke else FaultDomain.UNDETERMINED,
+        failure=call.exchange.failure,
+        remedy=_LOG if broke else None,
+        settle_by=IN_ITS_LOG if broke else "Run again; how the connection was lost is in the evidence.",
+    )
+
+
 def _unsettled(pbx: Pbx, call: PlacedCall) -> Finding:
-    """Neither a final answer nor anything that we gave up."""
-    facts = [call.exchange, call.note]
-    failure = call.exchange.failure
-    if call.altered is not None:
-        return verdict(
-            CALL,
-            pbx,
-            Status.WARN,
-            "altered",
-            f"An answer ({quoted(f'{call.altered.status} {call.altered.reason}', 40)}) came that does not match the "
-            "INVITE: its branch, sent-by, Call-ID or CSeq was rewritten, and the trunk would discard it.",
-            facts=facts,
-            domain=FaultDomain.UNDETERMINED,
-            failure=Failure.MISMATCH,
-            remedy="Turn off SIP ALG (SIP helper, SIP inspection) in the routers and firewalls between.",
-            settle_by="Compare captures on this host and on the PBX.",
-        )
-    if failure in (Failure.NOT_SIP, Failure.MALFORMED, Failure.TOO_LARGE):
-        return verdict(
-            CALL,
-            pbx,
-            Status.UNKNOWN,
-            "garbled",
-            f"What came to the INVITE cannot be read as SIP ({quoted(call.exchange.detail or str(failure))}).",
-            facts=facts,
-            failure=failure,
-            settle_by="Capture the call on the PBX (sngrep, tcpdump).",
-        )
+    """No final answer, and none that our CANCEL was to bring."""
     broke = broke_off(call)
+    failure = call.exchange.failure
     if call.provisionals:
-        return verdict(
-            CALL,
-            pbx,
-            Status.FAIL,
-            "lost_in_setup",
-            f"The PBX took the call, and the connection ended before it was settled. {_heard(call)}"
-            if broke
-            else f"The PBX took the call and never settled it. {_heard(call)}",
-            facts=facts,
-            failure=failure,
-            remedy=_LOG,
-            settle_by=IN_ITS_LOG,
-        )
-    how = "is closed after" if broke else "stays silent after"
+        how = "connection ended before it was settled" if broke else f"connection was lost ({failure or 'unrecorded'})"
+        return _lost(pbx, call, f"The PBX took the call, and the {how}.")
+    after = f" for {(call.cancelled_ms - call.invite_ms) / 1000:.0f} s" if call.cancelled_ms is not None else ""
+    how = "is closed after the INVITE" if broke else f"stays silent after the INVITE{after}"
     return verdict(
         CALL,
         pbx,
         Status.UNKNOWN,
         "closed_after_invite" if broke else "silent",
-        f"The connection {how} the INVITE. A PBX that knows its peers by address may drop the calls of others so.",
-        facts=facts,
+        f"The connection {how}. A PBX that knows its peers by address may drop the calls of others so. {_heard(call)}",
+        facts=[call.exchange, call.note],
         failure=failure or Failure.NO_ANSWER,
         remedy=let_in(pbx),
         settle_by=IN_ITS_LOG,

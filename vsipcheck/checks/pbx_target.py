@@ -10,10 +10,10 @@ from vsipcheck.checks.base import Facts
 from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.sip_addresses import sent_and_received
 from vsipcheck.checks.sip_dialogue import altered_fields
-from vsipcheck.model import Connection, Exchange, Failure, Lookup, Profile
+from vsipcheck.model import Connection, Exchange, Failure, Lookup, Message, Profile
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass
-from vsipcheck.wire.sip import SipRequest, SipResponse, parse_message
+from vsipcheck.wire.sip import SipRequest, SipResponse, StreamDecoder
 from vsipcheck.wire.text import unescape
 
 CHECK_NAME = "pbx"
@@ -25,6 +25,8 @@ CONNECT, TLS = "pbx", "pbx_tls"
 INVITE, INVITE_PCMU = "pbx_invite", "pbx_invite_pcmu"
 OPTIONS, KEEPALIVE, UDP_OPTIONS = "pbx_options", "pbx_keepalive", "pbx_udp_options"
 LOOKUP = "pbx"
+# What came in place of SIP: who sent it, and what it did to the messages before it, nobody can tell.
+UNREADABLE = frozenset({Failure.NOT_SIP, Failure.MALFORMED, Failure.TOO_LARGE})
 
 # Where a PBX that is asked from inside its own network, or from its own host, is found.
 _INSIDE = frozenset(
@@ -174,12 +176,35 @@ def _done(facts: Iterable[F]) -> list[F]:
 
 
 def messages_of(exchange: Exchange) -> Sequence[tuple[bool, float, SipRequest | SipResponse]]:
-    """(sent by us, when in ms, message) for every message that can be read, in order."""
+    """(sent by us, when in ms, message) for every message of a call that came whole, in order.
+
+    What was left of a stream that broke off may read like a message without its end: it is none. Nor is one that bytes
+    follow which are no SIP: where its Content-Length is missing or wrong, they are the rest of its body.
+    """
     found: list[tuple[bool, float, SipRequest | SipResponse]] = []
     for message in exchange.messages:
-        try:
-            parsed = parse_message(unescape(message.text))
-        except WireError:
-            continue
-        found.append((message.sent, message.offset_ms, parsed))
+        whole = _whole(message)
+        if whole is not None:
+            found.append((message.sent, message.offset_ms, whole))
+        elif _is_rest(message) and exchange.failure in (Failure.NOT_SIP, Failure.MALFORMED):
+            before = next((each for each in reversed(found) if not each[0]), None)
+            found = [each for each in found if each is not before]
     return found
+
+
+def is_cut(exchange: Exchange) -> bool:
+    """Whether part of a message came, and never the rest."""
+    return any(_is_rest(each) and _whole(each) is None for each in exchange.messages)
+
+
+def _is_rest(message: Message) -> bool:
+    return not message.sent and bool(message.text.strip())
+
+
+def _whole(message: Message) -> SipRequest | SipResponse | None:
+    """The message in recorded octets, read as the stream that they were; None where its end is missing."""
+    try:
+        events = StreamDecoder().feed(unescape(message.text))
+    except WireError:
+        return None
+    return next((each for each in events if isinstance(each, SipRequest | SipResponse)), None)
