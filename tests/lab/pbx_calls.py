@@ -56,6 +56,11 @@ def call(*steps: str, options: str = OPTIONS_BY_THE_BOOK) -> str:
     )
 
 
+def framed(*length: str) -> str:
+    """The 200 with a description, and with this Content-Length or none."""
+    return answer("200 OK", VIA, FROM, TO, CALL_ID, CSEQ, CONTACT, ROUTE, SDP, *length, body=sdp(*BOTH))
+
+
 TRYING = answer("100 Trying", VIA, FROM, "[last_To:]", CALL_ID, CSEQ, LENGTH)
 RINGING = usual("180 Ringing", CONTACT, ROUTE)
 ACK = '<recv request="ACK"/>'
@@ -117,9 +122,14 @@ def own_request(method: str, number: int, *headers: str, body: str = "") -> str:
 
 
 CANCELLED = '<recv request="CANCEL"/>\n' + usual("200 OK")
-TERMINATED = answer(
-    "487 Request Terminated", VIA, FROM, TO, CALL_ID, "CSeq: [$number] INVITE", LENGTH
-)  # the To of a CANCEL has no tag: the same one as before
+
+
+def ended(start: str) -> str:
+    """The answer to the INVITE that CANCEL brings. Its To has no tag, so that it gets the same one as before."""
+    return answer(start, VIA, FROM, TO, CALL_ID, "CSeq: [$number] INVITE", LENGTH)
+
+
+TERMINATED = ended("487 Request Terminated")
 EARLY = usual("183 Session Progress", CONTACT, ROUTE, SDP, body=sdp(*BOTH))
 
 AGAIN = answer(
@@ -208,6 +218,18 @@ CALLS = {
         own_request("ACK", 1),
         HUNG_UP,
     ),
+    "re-invites-without-g711": call(
+        TRYING,
+        ok(sdp(*BOTH)),
+        ACK,
+        own_request("INVITE", 1, SDP, body=sdp(G729)),
+        '<recv response="488"/>',
+        own_request("ACK", 1),
+        HUNG_UP,
+    ),
+    # The caller hears no more of it, and has closed the connection.
+    "no-length": call(TRYING, RINGING, framed(), ACK, '<recv request="BYE"/>', FOREVER),
+    "length-too-large": call(TRYING, RINGING, framed("Content-Length: 8000"), FOREVER),
     "forks-answer-twice": call(
         TRYING,
         forked("200 OK", FIRST, SDP, body=sdp(*BOTH)),
@@ -219,6 +241,7 @@ CALLS = {
     ),
     # --- not taken
     "rings": call(TRYING, RINGING, CANCELLED, TERMINATED, ACK),
+    "unavailable-when-cancelled": call(TRYING, RINGING, CANCELLED, ended("480 Temporarily Unavailable"), ACK),
     "early-media-for-ever": call(TRYING, EARLY, CANCELLED, TERMINATED, ACK),
     "answers-while-cancelled": call(TRYING, RINGING, CANCELLED, AGAIN, ACK, HUNG_UP),
     "dead-after-trying": call(TRYING, FOREVER),

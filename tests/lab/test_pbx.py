@@ -133,6 +133,7 @@ TRIES = {
     "early-media": Try(sipp("early-media"), WHOLE + INSIDE, hears=CALLED, exit_code=0, says=("Early media",)),
     "retransmits": Try(sipp("retransmits"), WHOLE + RETURNED, RTP, "INVITE ACK ACK ACK BYE", rtp="same"),
     "re-invites": Try(sipp("re-invites"), WHOLE + RETURNED, RTP, CALLED, rtp="same", says=("renegotiated",)),
+    "re-invites-without-g711": Try(sipp("re-invites-without-g711"), WHOLE + RETURNED, RTP, CALLED, rtp="same"),
     "forked": Try(sipp("forked"), WHOLE, hears=CALLED),
     "forks-answer-twice": Try(sipp("forks-answer-twice"), WHOLE, RTP, "INVITE ACK ACK BYE BYE", rtp="same"),
     "behind-sbc": Try(behind_sbc, SPEAKS + GOOD + ORDERLY + INSIDE, hears=CALLED, exit_code=0),
@@ -248,6 +249,9 @@ TRIES = {
     "rings": Try(
         sipp("rings"), refused("pass rang") + "\npbx.dialog * pass cancelled", BRIEFLY, CANCELLED, exit_code=3
     ),
+    "unavailable-when-cancelled": Try(
+        sipp("unavailable-when-cancelled"), refused("pass rang") + "\npbx.dialog * pass cancelled", BRIEFLY, CANCELLED
+    ),
     "early-media-for-ever": Try(
         sipp("early-media-for-ever"),
         ANSWERED + "pbx.call * unknown progress_only\npbx.codecs * pass both_accepted\npbx.dialog * pass cancelled",
@@ -269,6 +273,11 @@ TRIES = {
     "dead-to-invite": Try(sipp("dead"), refused("unknown silent"), BRIEFLY, exit_code=3),
     "hangs-up-ringing": Try(
         other("hangs_up_ringing"), SPEAKS + f"pbx.call * fail lost_in_setup pbx\n{UNSEEN}", exit_code=1
+    ),
+    # --- answers that are none: what they would have said is not guessed
+    "no-length": Try(sipp("no-length"), refused("unknown garbled undetermined"), hears=CALLED, exit_code=3),
+    "length-too-large": Try(
+        sipp("length-too-large"), refused("unknown incomplete_answer undetermined"), BRIEFLY, exit_code=3
     ),
     "302": Try(sipp("302"), refused("warn redirected pbx possible"), hears=REFUSED),
     "401": Try(sipp("401"), refused("unknown source_rejected"), hears=REFUSED, exit_code=3),
