@@ -138,6 +138,20 @@ ROWS: list[Row] = [
     ("sip.conf", (("host = pstn.in2.exotel.com", "host = sbc.acme.example"),), "config.peer", F, "other_host"),
     ("sip.conf", (("host = pstn.in2.exotel.com", "host = 9.9.9.9"),), "config.peer", W, "literal_address"),
     ("sip.conf", (("host = pstn.in2.exotel.com", "host = dynamic"),), "config.peer", F, "dynamic_host"),
+    (
+        "sip.conf",
+        (("insecure", "outboundproxy = tcp://pstn.in2.exotel.com:5070,force\ninsecure"),),
+        "config.peer",
+        P,
+        "as_the_guide",
+    ),
+    (
+        "sip.conf",
+        (("insecure", "outboundproxy = udp://pstn.in2.exotel.com:5070\ninsecure"),),
+        "config.peer",
+        F,
+        "not_tcp",
+    ),
     ("pjsip.conf", (), "config.peer", P, "as_the_guide"),
     ("pjsip.conf", (("\\;transport=tcp", ";transport=tcp"),), "config.peer", F, "not_tcp"),
     ("pjsip.conf", (("\\;transport=tcp", ""),), "config.peer", F, "not_tcp"),
@@ -211,6 +225,7 @@ ROWS: list[Row] = [
     ),
     ("external.xml", (), "config.peer", P, "as_the_guide"),
     ("external.xml", ((":5070", ""),), "config.peer", F, "wrong_port"),
+    ("external.xml", (("pstn.in2.exotel.com:5070", "$${proxy}"),), "config.peer", U, "not_read"),
     ("external.xml", (("      " + param("register-transport", "tcp") + "\n", ""),), "config.peer", F, "not_tcp"),
     (
         "external.xml",
@@ -483,6 +498,10 @@ ROWS: list[Row] = [
     ("pjsip.conf", (("alaw,ulaw", "ulaw,alaw"),), "config.codec_order", W, "other_order"),
     ("pjsip.conf", (("disallow = all\n", ""),), "config.codec_order", P, "as_the_guide"),  # nothing is allowed before
     ("pjsip.conf", (("disallow = all\nallow = alaw,ulaw\n", ""),), "config.codec_order", F, "no_g711"),
+    ("pjsip.conf", (("alaw,ulaw", "alaw,ulaw,G711A"),), "config.codec_order", F, "unknown_codec"),
+    ("pjsip.conf", (("alaw,ulaw", "alaw,ulaw,g729&gsm"),), "config.codec_order", F, "unknown_codec"),
+    ("pjsip.conf", (("alaw,ulaw", "alaw,ulaw,lyra"),), "config.codec_order", W, "unknown_codec"),
+    ("sip.conf", (("allow = ulaw\n", "allow = ulaw\nallow = PCMA\n"),), "config.codec_order", P, "as_the_guide"),
     ("pjsip.conf", (("alaw,ulaw", "!all,alaw,ulaw"),), "config.codec_order", P, "as_the_guide"),
     ("external.xml", (), "config.codec_order", P, "as_the_guide"),
     ("external.xml", (("PCMA,PCMU", "OPUS,PCMU,PCMA@8000h@20i"),), "config.codec_order", W, "other_order"),
@@ -501,6 +520,7 @@ ROWS: list[Row] = [
     # DTMF
     ("sip.conf", (("dtmfmode = rfc2833\n", ""),), "config.dtmf", P, "telephone_event"),
     ("sip.conf", (("dtmfmode = rfc2833", "dtmfmode = auto"),), "config.dtmf", P, "telephone_event"),
+    ("sip.conf", (("dtmfmode = rfc2833", "dtmfmode = rfc-2833"),), "config.dtmf", P, "telephone_event"),
     ("sip.conf", (("dtmfmode = rfc2833", "dtmfmode = info"),), "config.dtmf", F, "not_telephone_event"),
     ("sip.conf", (("dtmfmode = rfc2833", "dtmfmode = inband"),), "config.dtmf", W, "inband"),
     ("pjsip.conf", (), "config.dtmf", P, "telephone_event"),
@@ -599,6 +619,20 @@ ROWS: list[Row] = [
         "provider_is_local",
     ),
     ("pjsip.conf", (("0.0.0.0:5061", "192.168.0.9:5061"),), "config.external_address", F, "own_network_missing"),
+    (
+        "pjsip.conf",
+        (("local_net = 10.0.0.0/8", "local_net = 10.0.0.0\\8"),),
+        "config.external_address",
+        W,
+        "no_network",
+    ),
+    (
+        "pjsip.conf",
+        (("0.0.0.0:5061", "192.168.0.9:5061"), ("10.0.0.0/8", "10.0.0.0/8, 192.168.0.0/255.255.0.0")),
+        "config.external_address",
+        P,
+        "as_measured",
+    ),
     ("pjsip.conf", (("0.0.0.0:5061", "10.9.0.9:5061"),), "config.external_address", P, "as_measured"),
     ("sip.conf", (("0.0.0.0:5061", "10.9.0.9:5061"),), "config.external_address", P, "as_measured"),
     (
@@ -942,6 +976,23 @@ def test_what_permit_and_deny_come_to(rules: str, status: Status, reason: str) -
     text = SIP.replace("insecure = port", f"insecure = port\n{rules}")
     found = only(lint({"sip.conf": text}, facts=looked_up()), "config.identification", "sip.conf [trunk]")
     assert (found.status, found.reason) == (status, reason), found.summary
+
+
+def test_a_new_transport_tells_the_outside_what_the_old_one_did() -> None:
+    """And takes no name that is taken: of two, Asterisk has neither."""
+    text = PJSIP.replace("protocol = tcp", "protocol = udp").replace("tcp]", "transport-tcp]").replace("= tcp\n", "=\n")
+    listener = only(lint({"pjsip.conf": text}, public_address=PUBLIC), "config.listener")
+    assert listener.reason == "tcp_disabled"
+    assert listener.patch is not None
+    mended = lint(apply(listener.patch, {"pjsip.conf": text}), account_sid=SID, public_address=PUBLIC)
+    assert not [each for each in mended if each.status in (W, F)]
+
+
+def test_a_file_that_another_one_includes_is_not_refused_by_itself() -> None:
+    findings = lint({"sip_general_additional.conf": f"externip = {PUBLIC}\ntcpenable = yes\n"})
+    assert (only(findings, "config.files").status, only(findings, "config.files").reason) == (U, "fragment")
+    assert only(findings, "config.peer").status is U
+    assert only(lint({"sip.conf": "tcpenable = yes\n"}), "config.files").reason == "refused_by_the_pbx"
 
 
 def test_two_files_of_one_asterisk_may_hold_an_object_once() -> None:

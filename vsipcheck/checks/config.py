@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 
 from vsipcheck.checks import config_chan_sip, config_freeswitch, config_pjsip
@@ -33,7 +34,7 @@ from vsipcheck.checks.config_wider import (
 )
 from vsipcheck.checks.public_address import trunk_address, trunk_sources
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Lookup, Profile, Settings, Status
-from vsipcheck.wire.asterisk import Place
+from vsipcheck.wire.asterisk import Fault, Place
 from vsipcheck.wire.text import sanitise
 
 FILES = "config.files"
@@ -300,6 +301,11 @@ def _judge_unread(unread: Unread) -> Verdict:
     )
 
 
+# What Asterisk opens by itself; any other file is there to be included.
+_READ_BY_NAME = frozenset(
+    f"{name}.conf"
+    for name in ("sip", "pjsip", "pjsip_wizard", "rtp", "extensions", "logger", "modules", "hep", "asterisk")
+)
 _HARMLESS = frozenset({"missing_tryinclude"})
 # Faults that leave open what the PBX reads there, and what would tell.
 _UNFOLLOWED = ("exec", "too_many_includes", "include_too_deep", "nested_too_deep", "unknown_filter", "doctype")
@@ -364,6 +370,16 @@ def _judge_file(handed: Handed, configuration: Configuration) -> Verdict:
             "Give the file together with those that it includes.",
             place=where,
             confidence=Confidence.LIKELY,
+        )
+    if fatal and fatal[0].fault is Fault.NO_SECTION and os.path.basename(handed.path).lower() not in _READ_BY_NAME:
+        return Verdict(
+            Status.UNKNOWN,
+            "fragment",
+            f"{fatal[0].place} stands in no section: {handed.path} is there for another file to include, and what it "
+            "sets is unknown without that one.",
+            settle_by="Give the file that includes it.",
+            place=fatal[0].place,
+            fault_domain=FaultDomain.HOST,
         )
     if fatal:
         return Verdict(

@@ -81,7 +81,8 @@ def trunks_of(config: AsteriskConfig, profile: Profile) -> list[Trunk]:
 def _leads_to(peer: Section, profile: Profile) -> bool:
     for key in ("host", "outboundproxy", "fromdomain"):
         variable = peer.last(key)
-        if variable is not None and is_provider(split_host(variable.value.partition(",")[0])[0], profile):
+        value = variable.value.partition(",")[0].rpartition("://")[2] if variable is not None else ""
+        if is_provider(split_host(value)[0], profile):
             return True
     return False
 
@@ -152,12 +153,16 @@ def _destinations(peer: _Peer) -> tuple[Destination, ...]:
     setting = proxy if proxy.value else host
     if setting.value is None:
         return ()
-    name, port = split_host(setting.value.partition(",")[0].partition(";")[0])
+    written = setting.value.partition(",")[0].partition(";")[0]
+    scheme, marked, rest = written.partition("://")  # of an outbound proxy: [transport://]host[:port][,force]
+    name, port = split_host(rest if marked else written)
     in_name = setting is host and port is not None
     if setting is host and port is None:
         port = port_of(peer.own("port").value)
     transport = peer.get("transport", default="udp")
     first = next(iter(split_list((transport.value or "").lower())), "udp")
+    if marked:
+        first, transport = scheme.strip().lower(), setting
     return (Destination(name, _PORT if port is None else port, first, setting, transport, in_name),)
 
 

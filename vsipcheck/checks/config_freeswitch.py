@@ -147,8 +147,14 @@ def _trunk(
         ),
         registration_stops_calls=True,
         settings_unread=unread,
+        destination_unread=_unset(_destinations(gateway)[0].setting),
         encryption=next((param_setting(each, each.name) for each in gateway.variables if _encrypts(each)), None),
     )
+
+
+def _unset(setting: Setting) -> str | None:
+    """Why a setting that goes by a variable was not seen; None where it was."""
+    return f"{setting} is set in a file that was not given (vars.xml)" if "$${" in (setting.value or "") else None
 
 
 def _encrypts(variable: Param) -> bool:

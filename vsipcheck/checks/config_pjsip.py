@@ -452,6 +452,7 @@ def _listening(named: Setting, world: _World) -> Listening:
             False,
             setting_of(section.last("protocol"), "protocol", "udp"),
             home=home_of(section),
+            lines=_new_transport(section, transports),
         )
     listeners = []
     for section in tcp:
@@ -467,6 +468,14 @@ def _listening(named: Setting, world: _World) -> Listening:
         tuple(listeners),
         home_of(tcp[0]),
     )
+
+
+def _new_transport(like: Section, taken: Iterable[str]) -> tuple[str, ...]:
+    """A section for TCP that tells the outside what this one does. Two of one name would both be lost."""
+    name = next(name for name in ("transport-tcp", "transport-tcp-trunk", f"{like.name}-tcp") if name not in taken)
+    keys = ("external_signaling_address", "external_media_address", "local_net")
+    copied = (f"{variable.name} = {variable.value}" for key in keys for variable in like.all(key))
+    return f"[{name}]", "type = transport", "protocol = tcp", *copied
 
 
 def _external(named: Setting, endpoint: _Object, world: _World) -> External:

@@ -290,11 +290,7 @@ def judge_listener(trunk: Trunk, world: World) -> Verdict:
                     edits = listening.home.write(*values, over=over)
                 case Dialect.PJSIP:
                     port = world.profile.signalling.customer_port or 5060
-                    edits = (
-                        listening.home.insert(
-                            "", "[transport-tcp]", "type = transport", "protocol = tcp", f"bind = 0.0.0.0:{port}"
-                        ),
-                    )
+                    edits = (listening.home.insert("", *listening.lines, f"bind = 0.0.0.0:{port}"),)
                 case _:
                     value = "udp,tcp" if listening.switch.key == "bind-params" else "false"
                     value = f"transport={value}" if listening.switch.key == "bind-params" else value
@@ -786,6 +782,9 @@ def _digits(number: str) -> str:
 # --- what is heard ---
 
 
+_NO_CODECS = ("pcm", "g711")  # their names elsewhere
+
+
 def judge_codec_order(trunk: Trunk, world: World) -> Verdict:
     codecs = trunk.codecs
     place = codecs.setting.place or trunk.place
@@ -830,6 +829,18 @@ def judge_codec_order(trunk: Trunk, world: World) -> Verdict:
             remedy,
             place=place,
             edits=edits,
+        )
+    if trunk.dialect is Dialect.PJSIP and codecs.unknown:
+        # Asterisk knows what its modules bring: a word with no letter or figure of a name in it is certainly none.
+        certain = any(word.lower().startswith(_NO_CODECS) or not word.isalnum() for word in codecs.unknown)
+        return Verdict(
+            Status.FAIL if certain else Status.WARN,
+            "unknown_codec",
+            f"{', '.join(codecs.unknown)} names no codec of Asterisk's, which creates no endpoint with such a line.",
+            remedy,
+            place=place,
+            edits=edits,
+            confidence=Confidence.LIKELY,
         )
     lacking = [codec for codec in wanted if codec not in names]
     if lacking:
@@ -889,6 +900,13 @@ def judge_dtmf(trunk: Trunk, world: World) -> Verdict:
         if trunk.dialect is Dialect.CHAN_SIP:
             relaxed = " (relaxdtmf only helps with tones in the audio)"
         return Verdict(Status.PASS, "telephone_event", f"{setting}: keys go as telephone-event{relaxed}.", place=place)
+    if trunk.dialect is Dialect.CHAN_SIP and mode not in ("inband", "info", "shortinfo"):
+        return Verdict(
+            Status.PASS,
+            "telephone_event",
+            f"{setting}, which chan_sip takes for rfc2833: keys go as telephone-event.",
+            place=place,
+        )
     edits = trunk.home.write((setting.key, good), over=(setting,))
     if trunk.dialect is Dialect.FREESWITCH:
         edits = () if trunk.listening.home is None else trunk.listening.home.write((setting.key, good), over=(setting,))
@@ -1055,9 +1073,21 @@ def _judge_local_networks(trunk: Trunk, named: Sequence[Setting], world: World) 
             edits=edits,
             confidence=Confidence.LIKELY,
         )
-    networks = {setting: network for setting in named if (network := network_of(setting.value or "")) is not None}
+    networks = {network: setting for setting in named for _, network in _access_entries(setting)}
+    odd = next((setting for setting in named if not _access_entries(setting)), None)
+    if odd is not None:
+        return Verdict(
+            Status.WARN,
+            "no_network",
+            f"{odd} is no network. "
+            + ("res_pjsip creates no transport with it." if trunk.dialect is Dialect.PJSIP else "chan_sip ignores it."),
+            f"Write {key} as in {key} = 192.168.0.0/16.",
+            place=odd.place,
+            edits=(*erase(odd), *edits) if len(named) == 1 else erase(odd),
+            confidence=Confidence.LIKELY,
+        )
     provider = {media.address for media in world.profile.media.addresses}.union(*world.pop_addresses.values())
-    for setting, network in networks.items():
+    for network, setting in networks.items():
         if inside := sorted(address for address in provider if contains([network], address)):
             return Verdict(
                 Status.FAIL,
@@ -1071,7 +1101,7 @@ def _judge_local_networks(trunk: Trunk, named: Sequence[Setting], world: World) 
     bound = external.bound
     if trunk.dialect is not Dialect.PJSIP or bound is None or network_of(bound) is None or is_public(bound):
         return None
-    if contains(networks.values(), bound):
+    if contains(networks, bound):
         return None
     own = next(
         (network for network in map(network_of, _PRIVATE_NETWORKS) if network and contains([network], bound)), None
@@ -1109,7 +1139,7 @@ def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits
         return Verdict(
             Status.UNKNOWN,
             "not_read",
-            f"{setting} is set in a file that was not given (vars.xml).",
+            f"{setting}: that is set in a file that was not given (vars.xml), or by FreeSWITCH when it starts.",
             settle_by="Give that file as well.",
             place=place,
         )

@@ -143,6 +143,7 @@ class Listening:
     switch: Setting
     listeners: tuple[Listener, ...] = ()
     home: Home | None = None
+    lines: tuple[str, ...] = ()  # of a new section that would serve it, its port apart
 
 
 @dataclass(frozen=True, slots=True)
