@@ -452,7 +452,15 @@ def _check_allow(invite: Invite, profile: Profile, settings: Settings) -> Fault 
 
 
 def _check_max_forwards(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
-    if (invite.request.header("Max-Forwards") or "").strip("0 ") == "":
+    hops = invite.request.header("Max-Forwards") or ""
+    if not (hops.isascii() and hops.isdigit()):
+        return Fault(
+            Status.FAIL,
+            "malformed",
+            f"{quoted(hops)} is no number.",
+            "Correct Max-Forwards in the PBX's configuration.",
+        )
+    if int(hops) == 0:
         return Fault(
             Status.FAIL,
             "used_up",
@@ -500,7 +508,11 @@ def _check_sdp(invite: Invite, profile: Profile, settings: Settings) -> Fault | 
 
 def _check_value(name: str) -> Callable[[Invite, Profile, Settings], Fault | None]:
     def check(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
-        if (invite.request.header(name) or "").strip():
+        values = {header.value for header in invite.request.headers_named(name)}
+        if len(values) > 1 and name.lower().startswith("x-"):
+            both = ", ".join(map(quoted, sorted(values)))
+            return Fault(Status.WARN, "repeated", f"it has several values: {both}.", f"Have the PBX send one {name}.")
+        if any(map(str.strip, values)):
             return None
         return Fault(Status.WARN, "empty", "it is empty.", f"Have the PBX fill in {name}.")
 

@@ -10,7 +10,7 @@ from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.message_calls import SHOW_ADDRESSES, Invite, cut_here, quoted, unreachable
 from vsipcheck.model import Finding, Profile, Settings, Status, first_sentence
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sdp import PCMA, Codec, MediaDescription, SessionDescription, parse_sdp
+from vsipcheck.wire.sdp import PCMA, MediaDescription, SessionDescription, parse_sdp
 from vsipcheck.wire.trace import TracedMessage
 
 ID = "message.sdp"
@@ -67,8 +67,7 @@ def offers_what_is_wanted(invite: Invite, profile: Profile) -> bool:
         audio = _audio_of(parse_sdp(sdp_octets(invite.traced)))
     except WireError:
         return False
-    names = [_name_of(codec) for codec in audio.codecs] if audio and _is_plain(audio) else []
-    return any(codec.upper() in names for codec in profile.media.codecs)
+    return audio is not None and _is_plain(audio) and any(map(audio.has, profile.media.codecs))
 
 
 def is_other_family(host: str | None, profile: Profile) -> bool:
@@ -88,13 +87,6 @@ def _audio_of(session: SessionDescription) -> MediaDescription | None:
     """The audio section that the trunk can take, where there are several; else the first."""
     sections = [media for media in session.media if media.media == "audio"]
     return next((media for media in sections if _is_plain(media) and media.port), session.audio)
-
-
-def _name_of(codec: Codec) -> str:
-    """A codec's name, and its rate where it is another than that of G.711: PCMA at 16000 Hz is none."""
-    name = (codec.encoding or f"payload type {codec.payload_type}").upper()
-    is_g711 = name not in ("PCMA", "PCMU") or (codec.clock_rate_hz, codec.channels) == (PCMA.clock_rate_hz, 1)
-    return name if is_g711 else f"{name}/{codec.clock_rate_hz}/{codec.channels}"
 
 
 def _judge_session(invite: Invite, session: SessionDescription, profile: Profile, settings: Settings) -> list[Finding]:
@@ -203,7 +195,7 @@ def _judge_media(invite: Invite, audio: MediaDescription, session: SessionDescri
 
 def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> Finding:
     wanted = [codec.upper() for codec in profile.media.codecs]
-    offered = [name for name in map(_name_of, audio.codecs) if name.lower() not in _NO_SPEECH]
+    offered = [codec.name for codec in audio.codecs if codec.name.lower() not in _NO_SPEECH]
     order = ", ".join(map(quoted, offered)) or "none"
     present = [codec for codec in wanted if codec in offered]
     tell = _about(invite, "codecs", audio)
@@ -233,7 +225,7 @@ def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> 
 
 
 def _judge_dtmf(invite: Invite, audio: MediaDescription) -> Finding:
-    all_events = [codec for codec in audio.codecs if (codec.encoding or "").lower() == "telephone-event"]
+    all_events = [codec for codec in audio.codecs if codec.name == "TELEPHONE-EVENT"]
     events = next((codec for codec in all_events if codec.clock_rate_hz == PCMA.clock_rate_hz), None)
     tell = _about(invite, "dtmf", audio)
     if events is None and all_events:
@@ -340,13 +332,14 @@ def _judge_known_address(
 
 
 def _judge_ptime(invite: Invite, audio: MediaDescription) -> Finding:
-    ptime = audio.ptime_ms
+    ptime, told, most = audio.ptime_ms, audio.attribute("ptime"), audio.maxptime_ms
     tell = _about(invite, "ptime", audio)
-    if ptime not in (None, PTIME_MS):
+    if (ptime != PTIME_MS and told is not None) or (most is not None and most < PTIME_MS):
+        named = f"ptime is {quoted(told)} ms" if ptime != PTIME_MS and told is not None else f"maxptime is {most} ms"
         return tell(
             Status.WARN,
             "other_ptime",
-            f"ptime is {ptime} ms, and the provider's is {PTIME_MS}.",
+            f"{named}, and the provider's is {PTIME_MS}.",
             remedy=invite.remedy(f"Set the packet time of G.711 to {PTIME_MS} ms (allow=alaw:{PTIME_MS})."),
         )
     said = f"ptime is {ptime} ms." if ptime else f"No ptime: G.711 then has {PTIME_MS} ms (RFC 3551 §4.5)."
