@@ -541,6 +541,17 @@ ALONE = answered(sdp(PCMA, EVENT))
 REDEFINED, REFUSED_FALLBACK = (WARN, "type_redefined", PBX), (WARN, "fallback_refused", PBX)
 
 
+EARLY_SESSION = ("Content-Disposition", "early-session; handling=optional")
+PARTS = b"--x\r\nContent-Type: application/isup\r\n\r\n\x01\x02\r\n--x\r\nContent-Type: application/sdp\r\n\r\n"
+PARTS += BOTH + b"\r\n--x--\r\n"
+AS_PARTS = (b"application/sdp\r\nContent-Length", b"multipart/mixed;boundary=x\r\nContent-Length")
+
+
+def early(body: bytes = BOTH, *, tag: str = "them", headers: Sequence[tuple[str, str]] = ()) -> Talk:
+    """A call whose 183 has a description, and whose 200 has none."""
+    return Talk().hears(183, *headers, body=body, tag=tag).hears(200).over()
+
+
 def bare(body: bytes) -> bytes:
     """Without its rtpmap lines: static payload types need none."""
     return b"".join(line for line in body.splitlines(keepends=True) if not line.startswith(b"a=rtpmap:"))
@@ -578,6 +589,14 @@ CODECS: list[tuple[str, Sequence[Fact | Talk], Status, str, FaultDomain | None]]
     ("port 0", [answered(sdp(PCMA, port=0))], FAIL, "audio_rejected", PBX),
     ("488", [Talk().hears(488)], FAIL, "offer_rejected", PBX),
     ("no SDP", [answered(b"")], FAIL, "no_answer_sdp", PBX),
+    ("no audio in it", [answered(BOTH.replace(b"m=audio", b"m=video"))], FAIL, "no_answer_sdp", PBX),
+    ("SDP in the 183 alone", [early()], WARN, "answer_only_early", PBX),
+    ("PCMU in the 183 alone", [early(sdp(PCMU, EVENT))], WARN, "answer_only_early", PBX),
+    ("G.729 in the 183 alone", [early(sdp(G729))], FAIL, "no_g711", PBX),
+    ("SDP in another branch's 183", [early(tag="another")], FAIL, "no_answer_sdp", PBX),
+    ("SDP in 183 for a session of its own", [early(headers=[EARLY_SESSION])], FAIL, "no_answer_sdp", PBX),
+    ("among other parts", [answered(PARTS, change=AS_PARTS)], PASS, "both_accepted", None),
+    ("another kind of body", [answered(change=(b"application/sdp", b"text/plain"))], FAIL, "no_answer_sdp", PBX),
     ("no SDP that can be read", [answered(b"\x00\x01")], FAIL, "no_answer_sdp", PBX),
     ("busy", [Talk().hears(486)], UNKNOWN, "unseen", OPEN),
     ("401", [Talk().hears(401)], UNKNOWN, "unseen", OPEN),
@@ -639,6 +658,13 @@ def test_dtmf_of_an_answer_to_options() -> None:
 
 V6, V6_LONG, MAPPED = "2600:1f18::1", "2600:1F18:0:0::1", f"::ffff:{PUBLIC}"
 OVER_V6: dict[str, Any] = {"address": V6, "contact": f"<sip:pbx@[{V6_LONG}]:5061;transport=tcp>"}
+
+
+def test_the_answer_of_a_183_is_judged_as_that_of_the_call() -> None:
+    found = judged(*ALIVE, early(sdp(PCMA, PCMU, EVENT, address="10.0.0.5", direction="sendonly")), **CALLED)
+    assert (found["pbx.media_address"].reason, found["pbx.dtmf"].reason) == ("private_address", "telephone_event")
+    found = judged(*ALIVE, early(sdp(PCMA, PCMU, EVENT, direction="sendonly")), **CALLED)
+    assert found["pbx.media_address"].reason == "not_both_ways"
 
 
 def savp(body: bytes = BOTH) -> bytes:

@@ -152,6 +152,7 @@ CALLS = {
     "plain": taken(sdp(*BOTH)),
     "at-once": call(ok(sdp(*BOTH)), ACK, HUNG_UP),
     "early-media": call(TRYING, EARLY, '<pause milliseconds="200"/>', ok(sdp(*BOTH)), ACK, HUNG_UP),
+    "answer-only-early": call(TRYING, EARLY, usual("200 OK", CONTACT, ROUTE), ACK, HUNG_UP),
     "retransmits": call(TRYING, ok(sdp(*BOTH)), ACK, AGAIN, ACK, AGAIN, ACK, HUNG_UP),
     "behind-sbc": taken(sdp(*BOTH), contact="Contact: <sip:[local_ip]:[local_port]>"),
     "forked": call(

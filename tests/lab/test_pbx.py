@@ -166,6 +166,13 @@ TRIES = {
     "no-description": Try(
         sipp("no-description"), ANSWERED + "pbx.codecs * fail no_answer_sdp pbx proven", hears=CALLED, exit_code=1
     ),
+    "answer-only-early": Try(
+        sipp("answer-only-early"),
+        flawed("pbx.codecs * warn answer_only_early pbx proven") + f"\n{RETURNED}",
+        RTP,
+        CALLED,
+        rtp="same",
+    ),
     "savp": Try(
         sipp("savp"), ANSWERED + "pbx.media_address * fail srtp_answered pbx proven", hears=CALLED, exit_code=1
     ),

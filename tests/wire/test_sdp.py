@@ -19,6 +19,7 @@ from vsipcheck.wire.sdp import (
     SessionDescription,
     build_audio,
     parse_sdp,
+    sdp_octets,
     telephone_event,
 )
 from vsipcheck.wire.sip import Grade, TooLargeError
@@ -270,6 +271,24 @@ def test_deviations(data: bytes, expected: set[str]) -> None:
 )
 def test_names_of_codecs(codec: Codec, name: str, contradicted: str | None) -> None:
     assert (codec.name, codec.contradicted) == (name, contradicted)
+
+
+PARTS = b"--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b\r\n\r\n" + ASTERISK + b"\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "octets"),
+    [
+        ("application/sdp", ASTERISK, ASTERISK),
+        ("Application/SDP ; charset=utf-8", ASTERISK, ASTERISK),
+        (None, ASTERISK, ASTERISK),
+        ("multipart/mixed;boundary=b", PARTS, ASTERISK),
+        ("multipart/mixed;boundary=b", b"--b\r\n\r\nhello\r\n--b--", b""),
+        ("text/plain", ASTERISK, b""),
+    ],
+)
+def test_the_description_in_a_body(content_type: str | None, body: bytes, octets: bytes) -> None:
+    assert sdp_octets(content_type, body) in (octets, octets + b"\r\n")
 
 
 def test_deviations_name_their_line() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,9 +37,10 @@ from vsipcheck.wire.sdp import (
     SessionDescription,
     build_audio,
     parse_sdp,
+    sdp_octets,
     telephone_event,
 )
-from vsipcheck.wire.sip import KeepAlive, SipResponse, StreamDecoder
+from vsipcheck.wire.sip import KeepAlive, SipMessage, SipResponse, StreamDecoder
 from vsipcheck.wire.text import sanitise
 
 # Topic of the note that says how a call went.
@@ -128,7 +129,7 @@ class _Placed:
     answered_ms: float | None = None
     hold_until: float | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    early: dict[str | None, bytes] = field(default_factory=dict)  # descriptions in 1xx, by the tag of their dialog
+    early: list[SipResponse] = field(default_factory=list)  # the 1xx that have a body
     answer: SessionDescription | None = None
     sdp_from: str | None = None
 
@@ -376,7 +377,7 @@ class _Placed:
             case Provisional(response) if call.log.provisional_count <= _MAX_PROVISIONALS:
                 self.context.progress("pbx", 2, 3, f"{response.status} {sanitise(response.reason, max_length=40)}")
                 if response.body:
-                    self.early.setdefault(response.to_tag, response.body)
+                    self.early.append(response)
             case Answered(response):
                 self._answered(response, at_ms)
             case AnswerRepeated() if self.answered_ms is not None and self.purpose == INVITE:
@@ -389,10 +390,7 @@ class _Placed:
         call, media = self.call, self.media
         assert call is not None
         assert media is not None
-        # RFC 3261 §13.2.1 takes the first description for the answer. Where the last differs it is what trunks follow.
-        body = response.body or self.early.get(response.to_tag, b"")
-        self.sdp_from = ("final" if response.body else "provisional") if body else None
-        self.answer = read_sdp(body)
+        self.answer, self.sdp_from = answer_of(response, self.early)
         audio = self.answer.audio if self.answer else None
         if self.answer is not None and audio is not None:
             media.named = self.answer.media_address(audio), audio.port
@@ -570,6 +568,27 @@ def read_sdp(body: bytes) -> SessionDescription | None:
         return parse_sdp(body) if body else None
     except WireError:
         return None
+
+
+def description_in(message: SipMessage) -> SessionDescription | None:
+    """The session description in a message; None where there is none that can be read, or only one of a session of its
+    own for the ringing (RFC 3959)."""
+    disposition = (message.header("Content-Disposition") or "").partition(";")[0].strip().lower()
+    octets = sdp_octets(message.header("Content-Type"), message.body)
+    return read_sdp(octets) if disposition != "early-session" else None
+
+
+def answer_of(final: SipResponse, provisionals: Iterable[SipResponse]) -> tuple[SessionDescription | None, str | None]:
+    """The answer to our offer, and where it stands: "final", or "provisional" where only a 1xx of its dialog has one.
+
+    RFC 3261 §13.2.1 wants it in the 2xx, and takes the first description for the answer. Where that of the 2xx differs
+    it is what trunks follow.
+    """
+    if (found := description_in(final)) is not None:
+        return found, "final"
+    early = (description_in(each) for each in provisionals if each.to_tag == final.to_tag)
+    found = next((each for each in early if each is not None), None)
+    return found, None if found is None else "provisional"
 
 
 # RFC 3264 §6.1: what the answer to each direction may be.

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.pbx_call import CALL_NOTE, read_sdp
+from vsipcheck.checks.pbx_call import CALL_NOTE, answer_of, description_in
 from vsipcheck.checks.pbx_target import CHECK_NAME, INVITE, INVITE_PCMU, Asked, messages_of
 from vsipcheck.checks.sip_dialogue import altered_fields
 from vsipcheck.model import Exchange, Failure, Note
 from vsipcheck.wire.sdp import MediaDescription, SessionDescription
-from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse
+from vsipcheck.wire.sip import SipRequest, SipResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +63,19 @@ class PlacedCall:
 
     @property
     def description(self) -> SessionDescription | None:
-        """The SDP of the answer: that of the 2xx, else the last of a provisional answer. None if there is none."""
+        """The SDP of the answer: that of the 2xx or its dialog, else the last of a provisional answer. None if there is
+        none."""
         if self.answered and self.final is not None:
-            return description_in(self.final)
+            return answer_of(self.final, self.provisionals)[0]
         found = [description_in(each) for each in self.provisionals]
         return next((each for each in reversed(found) if each is not None), None)
 
     @property
     def described_early(self) -> bool:
         """Whether the SDP is a provisional answer's."""
-        return not self.answered and self.description is not None
+        if self.answered and self.final is not None:
+            return answer_of(self.final, self.provisionals)[1] == "provisional"
+        return self.description is not None
 
     @property
     def offer(self) -> MediaDescription | None:
@@ -87,12 +90,6 @@ class PlacedCall:
 
 # What crosses our ACK on the wire is no repetition in spite of it. Timers of RFC 3261 §13.3.1.4 begin at 500 ms.
 REPEAT_MS = 400.0
-
-
-def description_in(message: SipMessage) -> SessionDescription | None:
-    """The session description in a message; None where there is none that can be read."""
-    kind = (message.header("Content-Type") or "").partition(";")[0].strip().lower()
-    return read_sdp(message.body) if kind in ("", "application/sdp") else None
 
 
 def placed_calls(facts: Facts) -> tuple[PlacedCall | None, PlacedCall | None]:

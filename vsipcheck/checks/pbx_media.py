@@ -75,14 +75,18 @@ def judge_codecs(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -
             )
         description = call.description
         if description is not None and description.audio is not None:
-            return _answered(pbx, calls, call, description.audio, profile)
+            found = _answered(pbx, calls, call, description.audio, profile)
+            if call.answered and call.described_early and found.status is not Status.FAIL:
+                return _answered_early(pbx, call, description.audio)
+            return found
         if call.answered:
+            what = "whose session description has no audio" if description else "without a session description"
             return verdict(
                 CODECS,
                 pbx,
                 Status.FAIL,
                 "no_answer_sdp",
-                "The PBX answers the call without a session description that can be read: no audio can be set up.",
+                f"The PBX answers the call with a 200 {what} that can be read: no audio can be set up.",
                 facts=[call.exchange],
                 confidence=Confidence.PROVEN,
                 remedy="Let the PBX answer the offer in its 200 (RFC 3261 §13.2.1).",
@@ -194,6 +198,22 @@ def _answered(pbx: Pbx, calls: Calls, call: PlacedCall, audio: MediaDescription,
             measures=measures,
         )
     return _preferred_alone(pbx, told, by, second, facts, measures, profile)
+
+
+def _answered_early(pbx: Pbx, call: PlacedCall, audio: MediaDescription) -> Finding:
+    """An answer that is left out of the 200: what the caller makes of it hangs on the caller."""
+    return verdict(
+        CODECS,
+        pbx,
+        Status.WARN,
+        "answer_only_early",
+        "The PBX answers the call with a 200 that has no session description. It named "
+        f"{quoted(', '.join(audio_codecs(audio)) or 'no codec', 120)} while it rang; that was not sent reliably, so "
+        "that the 200 has to say the same (RFC 3261 §13.2.1). Many callers take the first all the same.",
+        facts=[call.exchange],
+        confidence=Confidence.PROVEN,
+        remedy="Let the PBX, or the SBC in front of it, repeat its answer in the 200.",
+    )
 
 
 def _preferred_alone(
@@ -539,7 +559,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozen
             remedy=f"Let the PBX write {address}, with IP4.",
         )
     media = profile.media
-    if audio.direction != "sendrecv" and not call.described_early:
+    if audio.direction != "sendrecv" and call.answered:
         return proven(
             Status.WARN,
             "not_both_ways",

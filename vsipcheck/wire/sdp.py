@@ -554,6 +554,20 @@ class _Reader:
             self.add("rtpmap_contradicts", f"{value}, where {codec.payload_type} is {codec.contradicted}", number)
 
 
+# The part of a multipart body that is one, as from an SBC that adds ISUP or a location beside it.
+_PART = re.compile(rb"(?:^|\n)(v=0\r?\n.*?)(?:\r?\n--|\Z)", re.DOTALL)
+
+
+def sdp_octets(content_type: str | None, body: bytes) -> bytes:
+    """The session description in a message's body: all of it, or the part of a multipart body that is one; nothing
+    where the type is another. RFC 2046 §5.1, RFC 5621 §3."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind in ("", "application/sdp"):
+        return body
+    part = _PART.search(body) if kind.startswith("multipart/") else None
+    return part[1] + b"\r\n" if part else b""
+
+
 def parse_sdp(data: bytes) -> SessionDescription:
     """Read a session description with its deviations. Lines may end in CRLF or LF. Raises TooLargeError past 65536
     bytes or 64 media sections, WireError if no line has the form <letter>=<value>. RFC 8866 §5, §9."""
