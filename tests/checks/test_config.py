@@ -158,7 +158,14 @@ ROWS: list[Row] = [
     ("pjsip.conf", (("\\;transport=tcp", "\\;transport=tls"),), "config.peer", F, "not_tcp"),
     ("pjsip.conf", ((":5070", ""),), "config.peer", F, "wrong_port"),
     ("pjsip.conf", (("aors = trunk\n", "aors = elsewhere\n"),), "config.peer", U, "not_read"),
-    ("pjsip.conf", (("aors = trunk\n", ""),), "config.peer", F, "dynamic_host"),
+    ("pjsip.conf", (("aors = trunk\n", ""),), "config.peer", W, "no_aor"),
+    (
+        "pjsip.conf",
+        (("contact = sip:pstn.in2.exotel.com:5070\\;transport=tcp", "max_contacts = 1"),),
+        "config.peer",
+        F,
+        "dynamic_host",
+    ),
     ("pjsip.conf", (("send_pai", "match = 9.9.9.9\nsend_pai"),), "config.peer", F, "object_refused"),
     ("pjsip.conf", (("send_pai", "qualify_frequency = 60\nsend_pai"),), "config.peer", F, "object_refused"),
     ("pjsip.conf", (("send_pai", "nat = force_rport\nMatch = 9.9.9.9\nsend_pai"),), "config.peer", F, "object_refused"),
@@ -421,8 +428,15 @@ ROWS: list[Row] = [
         "pjsip.conf",
         (("type = identify", "type = unread"), ("[1001]", "[anonymous]\ntype = endpoint\n[1001]")),
         "config.identification",
-        P,
-        "anybody",
+        W,
+        "as_a_guest",
+    ),
+    (
+        "pjsip.conf",
+        (("match = pstn.in2.exotel.com,pstn.in4.exotel.com", "match_header = X-Exotel-TrunkSid: /./"),),
+        "config.identification",
+        U,
+        "known_otherwise",
     ),
     ("external.xml", (), "config.identification", P, "anybody"),
     (
@@ -750,6 +764,13 @@ ROWS: list[Row] = [
     ("external.xml", (), "config.logging", U, "dialplan_not_given"),
     ("sip.conf", (("tcpenable", "sipdebug = yes\ntcpenable"),), "config.logging", P, "traced"),
     ("pjsip.conf", (("[tcp]", "[global]\ntype = global\ndebug = yes\n\n[tcp]"),), "config.logging", P, "traced"),
+    (
+        "pjsip.conf",
+        (("[tcp]", "[global]\ntype = global\ndebug = yes\n\n[global]\ntype = global\n\n[tcp]"),),
+        "config.logging",
+        U,
+        "dialplan_not_given",
+    ),
     ("external.xml", ((param("auth-calls", "false"), param("sip-trace", "yes")),), "config.logging", P, "traced"),
     # which driver
     ("sip.conf", (), "config.channel_driver", W, "removed_in_21"),
@@ -809,7 +830,7 @@ def test_verdicts(path: str, edits: tuple[tuple[str, str], ...], finding_id: str
         assert told(mended, finding_id, target)[0] is P, mended[path]
     elif status in (W, F) and (finding_id, reason) not in NO_DIFF:
         # Only a secret in the way, or a thing that is for the customer to decide.
-        customers = ("other_host", "never_matches", "no_peer", "dynamic_host", "duplicate_object")
+        customers = ("no_aor", "other_host", "never_matches", "no_peer", "dynamic_host", "duplicate_object")
         assert "abc123" in text or reason in customers, found
 
 
@@ -1213,6 +1234,8 @@ def test_what_freeswitch_logs(data: str, status: Status, reason: str) -> None:
         ("sip.conf", "[modules]\nautoload = no\nload = chan_pjsip.so\n", F, "not_loaded"),
         ("pjsip.conf", "[modules]\nautoload = yes\nnoload = chan_sip.so\n", P, "present"),
         ("pjsip.conf", "[modules]\nautoload = yes\nnoload = chan_pjsip.so\n", F, "not_loaded"),
+        ("pjsip.conf", "[modules]\nautoload = yes\nnoload = res_pjsip_endpoint_identifier_ip.so\n", F, "not_loaded"),
+        ("pjsip.conf", "[modules]\nautoload = yes\nnoload = res_pjsip_endpoint_identifier_user.so\n", P, "present"),
     ],
 )
 def test_which_driver_runs(path: str, modules: str, status: Status, reason: str) -> None:

@@ -117,7 +117,7 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
         answers=(*remote, *(secret if asks else ())),
         identification=Identification(
             sources=sources,
-            guests=Switch(is_true(guests.value or ""), guests),
+            guests="the context of [general]" if is_true(guests.value or "") else None,
             setting=insecure,
         ),
         domain=peer.get("fromdomain"),

@@ -211,7 +211,7 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
     ]
     if not any(is_provider(host.partition("/")[0], profile) for host in hosts if host):
         return None
-    headers = [variable for section in identifies for variable in section.all("match_header")]
+    headers = [variable for section in identifies for variable in section.all("match_header", "match_request_uri")]
     home = home_of(identifies[0]) if identifies else None
     return _trunk(
         endpoint,
@@ -229,6 +229,7 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
         refusals=refusals,
         registration_edits=tuple(_without(section) for section in registrations),
         destination_unread=f"the aor {unread[0]} was not among the files" if unread and not contacts else None,
+        dialled=not named,
     )
 
 
@@ -325,6 +326,7 @@ def _trunk(
     transport: Setting | None = None,
     registration_edits: tuple[Edit, ...] = (),
     destination_unread: str | None = None,
+    dialled: bool = False,
 ) -> Trunk:
     named = transport or endpoint.get("transport")
     pai, rpid = endpoint.switch("send_pai", default=False), endpoint.switch("send_rpid", default=False)
@@ -342,9 +344,12 @@ def _trunk(
         answers=answers,
         identification=Identification(
             sources=matches,
-            anybody=not matches and "anonymous" in world.of("endpoint"),
+            guests="the endpoint [anonymous], with its context and codecs"
+            if "anonymous" in world.of("endpoint")
+            else None,
             limited=True,
             unreadable="it matches a header, whose value is not looked at" if by_header and not matches else None,
+            also="a header" if by_header else None,
             unnamed=None if by_ip or not matches else by,
             setting=match_setting,
             home=identify_home,
@@ -364,6 +369,7 @@ def _trunk(
         call_limit=endpoint.get("device_state_busy_at"),
         registration_edits=registration_edits,
         destination_unread=destination_unread,
+        dialled=dialled,
         way=_way(named, world),
         refusals=_in_order((*refusals, *world.refusals("config.listener", "transport", _tcp_objects(named, world)))),
         encryption=_encryption(endpoint),

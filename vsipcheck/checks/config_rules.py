@@ -56,6 +56,16 @@ def judge_peer(trunk: Trunk, world: World) -> Verdict:
     signalling = world.profile.signalling
     if trunk.destination_unread is not None:
         return not_read("Where calls go was", trunk.destination_unread, trunk.place)
+    if not trunk.destinations and trunk.dialled:
+        return Verdict(
+            Status.WARN,
+            "no_aor",
+            f"[{trunk.name}] names no aor, and so nothing to call. That is right where it takes calls alone, or where "
+            "the dialplan names the whole URI that it calls.",
+            f"Name an aor with {signalling.pops[0].fqdn}, port {signalling.port}, transport {signalling.transport}.",
+            place=trunk.place,
+            confidence=Confidence.POSSIBLE,
+        )
     if not trunk.destinations or trunk.destinations[0].host.lower() == "dynamic":
         setting = trunk.destinations[0].setting if trunk.destinations else None
         return Verdict(
@@ -450,10 +460,11 @@ def judge_identification(trunk: Trunk, world: World) -> Verdict:
             place=place,
         )
     if not known.sources:
+        where = f"they land at {known.guests}" if known.guests else "they are taken for a stranger's, and rejected"
         return Verdict(
-            Status.FAIL,
-            "not_identified",
-            "Nothing tells the provider's calls by their address: they are taken for a stranger's, and rejected.",
+            Status.WARN if known.guests else Status.FAIL,
+            "as_a_guest" if known.guests else "not_identified",
+            f"Nothing tells the provider's calls by their address: {where}.",
             f"Match {' and '.join(pop.fqdn for pop in world.profile.signalling.pops)} and the media addresses.",
             place=place,
             edits=_identify_edits(trunk, world, _all_sources(world)),
@@ -483,6 +494,15 @@ def judge_identification(trunk: Trunk, world: World) -> Verdict:
         if each.address not in names and not contains(networks, each.address)
     ]
     told = ", ".join(sorted(names))
+    if lacking and known.also is not None:
+        return Verdict(
+            Status.UNKNOWN,
+            "known_otherwise",
+            f"The provider's calls are known by {told}, and by {known.also}, which is not looked at. Whether that "
+            f"covers calls from {' and '.join(lacking)} was not seen.",
+            settle_by="Match the names as well, or see that a call from each is known as the trunk's.",
+            place=place,
+        )
     if lacking:
         return _lacking(trunk, world, lacking, told, media)
     if unclear:
@@ -612,10 +632,7 @@ def _all_sources(world: World) -> list[str]:
 
 def _lacking(trunk: Trunk, world: World, lacking: Sequence[str], told: str, media: Sequence[str]) -> Verdict:
     known = trunk.identification
-    where = "are rejected"
-    if trunk.dialect is Dialect.CHAN_SIP:
-        guests = known.guests is None or known.guests.on
-        where = "land among those of any guest, in the context of [general]" if guests else "are rejected"
+    where = f"land among those of any guest, at {known.guests}" if known.guests else "are rejected"
     place = known.setting.place if known.setting is not None and known.setting.place is not None else trunk.place
     return Verdict(
         Status.WARN,

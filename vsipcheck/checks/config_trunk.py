@@ -156,9 +156,10 @@ class Identification:
 
     sources: tuple[Setting, ...]
     anybody: bool = False
-    guests: Switch | None = None  # strangers are let in, elsewhere
+    guests: str | None = None  # where strangers land, if they are let in
     limited: bool = False
     unreadable: str | None = None  # what decides was not read
+    also: str | None = None  # by what else calls may be known, which is not looked at
     impossible: str | None = None  # why nothing can match
     unnamed: Setting | None = None  # what names the ways to match, and not this one
     setting: Setting | None = None
@@ -252,6 +253,7 @@ class Trunk:
     contact_transport: Setting | None = None  # told to the provider, where it is not the one in use
     registration_stops_calls: bool = False
     destination_unread: str | None = None
+    dialled: bool = False  # where it calls is for the dialplan to say
     settings_unread: str | None = None  # the file that decides most and was not read
     way: Way | None = None
     refusals: tuple[Refusal, ...] = ()

@@ -465,11 +465,14 @@ def _trace(configuration: Configuration, trunk: Trunk) -> _Trace | None:
         return None
     dialect = trunk.dialect
     config = configuration.asterisk(dialect)
-    for section in config.sections if config is not None else ():
-        kind = section.last("type")
+    sections = [section for section in config.sections if not section.is_template] if config is not None else []
+    for section in sections:
+        kind = section.first("type")
         if dialect is Dialect.CHAN_SIP and section.name.lower() == "general":
             found = section.last("sipdebug")
-        elif dialect is Dialect.PJSIP and kind is not None and kind.value.lower() == "global":
+        elif dialect is Dialect.PJSIP and kind is not None and kind.value == "global":
+            if sum(each.name == section.name and each.first("type") is not None for each in sections) > 1:
+                continue  # of two, Asterisk takes neither
             found = section.last("debug")
         else:
             continue
@@ -589,23 +592,39 @@ def _judge_xml_logging(configuration: Configuration, trunk: Trunk, prefix: str) 
 # --- which driver ---
 
 
+# What a trunk of res_pjsip cannot do without; the last tells calls by their address.
+_PJSIP_MODULES = (
+    "chan_pjsip.so",
+    "res_pjproject.so",
+    "res_pjsip.so",
+    "res_pjsip_session.so",
+    "res_pjsip_sdp_rtp.so",
+    "res_pjsip_endpoint_identifier_ip.so",
+)
+
+
 def judge_driver(configuration: Configuration, handed: Handed, dialect: Dialect) -> Verdict:
     """Of one file of chan_sip or res_pjsip."""
     place = Place(handed.path, 1)
     modules = configuration.asterisk(Dialect.MODULES)
     section = modules.section("modules") if modules is not None else None
-    driver = "chan_sip.so" if dialect is Dialect.CHAN_SIP else "chan_pjsip.so"
+    driver, *parts = ("chan_sip.so",) if dialect is Dialect.CHAN_SIP else _PJSIP_MODULES
     loads = section is not None and any(
         _module(variable) == driver for variable in section.all("load", "require", "preload")
     )
     if section is not None:
-        refused = next((variable for variable in section.all("noload") if _module(variable) == driver), None)
+        refused = next((v for v in section.all("noload") if _module(v) in (driver, *parts)), None)
         auto = section.last("autoload")
         if refused is not None:
             return Verdict(
                 Status.FAIL,
                 "not_loaded",
-                f"modules.conf keeps {driver} from being loaded (noload): nobody reads {handed.path}.",
+                f"modules.conf keeps {_module(refused)} from being loaded (noload): "
+                + (
+                    "calls are not known by their address."
+                    if _module(refused) == _PJSIP_MODULES[-1]
+                    else f"nobody reads {handed.path}."
+                ),
                 "Put the trunk into pjsip.conf."
                 if dialect is Dialect.CHAN_SIP
                 else f"Take that line out of {refused.place.path}.",
