@@ -436,7 +436,8 @@ def test_a_message_that_the_capture_cut() -> None:
 
 def packets(data: bytes, *cut: int) -> bytes:
     """As tcpdump -A shows a message in several segments: what is before the payload of each is no text."""
-    head = b"16:00:00.020000 IP 203.0.113.9.40112 > 198.51.100.70.5070: Flags [P.], seq 1, length 855\nE..R..@....\n..."
+    ends = b"198.51.100.70.443 > 203.0.113.9.5061" if b"X-Exotel" in data else b"203.0.113.9.40112 > 198.51.100.70.5070"
+    head = b"16:00:00.020000 IP " + ends + b": Flags [P.], seq 1, length 855\nE..R..@....\n..."
     text = data.replace(b"\r", b"")
     return b"".join(head + text[start:end] + b"\n" for start, end in pairwise((0, *cut, len(text))))
 
@@ -882,8 +883,32 @@ def test_more_calls_than_are_judged() -> None:
 
 
 def captured(*messages: bytes) -> bytes:
+    """A call as a capture: what begins with SIP comes back to whoever sent the INVITE."""
     chunks = [Chunk(not data.startswith(b"SIP"), 10**15 + 10**6 * at, data) for at, data in enumerate(messages)]
-    return capture([Conversation("tcp", ("203.0.113.9", 40112), ("198.51.100.70", 5070), 10**15 - 1, chunks)])
+    ends = ("203.0.113.9", 40112), ("198.51.100.70", 5070)
+    if b"X-Exotel" in messages[0]:
+        ends = ("198.51.100.70", 443), ("203.0.113.9", 5061)
+    return capture([Conversation("tcp", *ends, 10**15 - 1, chunks)])
+
+
+@pytest.mark.parametrize("name", [IN, OUT])
+@pytest.mark.parametrize("copies", [0, 300])
+def test_no_part_of_a_good_call_is_a_bad_one(name: str, copies: int) -> None:
+    """Whatever a capture or a text lacks: without a packet, ended at any octet, or in pieces, nothing is blamed."""
+    invite = sample(name, ("Supported: replaces", f"Supported: replaces{', timer' * copies}"))
+    rest = [answer(name, "180 Ringing"), answer(name, "200 OK"), in_dialog(name, "ACK"), in_dialog(name, "BYE")]
+    data = captured(invite, *(each.lstrip() for each in rest))
+    at, packets_of = 24, []
+    while at < len(data):
+        size = 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+        packets_of.append(data[at : at + size])
+        at += size
+    parts = [data[:24] + b"".join(packets_of[:at] + packets_of[at + 1 :]) for at in range(len(packets_of))]
+    parts += [data[:end] for end in range(24, len(data), 61)]
+    parts += [packets(invite, end) for end in range(90, len(invite) - 40, 31)]
+    for part in parts:
+        found = lint(part, account_sid="acme", exophones=("+918045678901",), public_address="203.0.113.9")
+        assert worth_a_look([each for each in found if each.status is not _U]) == set()
 
 
 def test_a_capture_that_was_not_read_whole_proves_no_missing_ack(monkeypatch: pytest.MonkeyPatch) -> None:

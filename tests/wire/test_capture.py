@@ -268,6 +268,20 @@ def test_an_end_within_a_packet_is_told() -> None:
     assert "ends in the middle of a packet" in left_out((MESSAGES / "captures/answered.pcapng").read_bytes()[:-8])
 
 
+@pytest.mark.parametrize("wanted", [b"Via: SIP/2.0/TCP 203", b"Allow: INVITE", b"\r\n\r\nv=0\r\n"])
+def test_a_capture_that_ends_between_the_segments_of_a_message(wanted: bytes) -> None:
+    cut = INVITE.index(wanted) + len(wanted)
+    data = recorded((True, INVITE[:cut]))
+    assert "ends in the middle of a message" in left_out(data)
+    (traced,) = read(data).messages
+    assert traced.is_whole is False
+    assert traced.has_head == wanted.endswith(b"v=0\r\n")
+    # Where the capture goes on for long, nothing more was sent.
+    later = Conversation("tcp", PBX, TRUNK, OPENED_US, [Chunk(True, OPENED_US + 1, INVITE[:cut])], end="open")
+    other = Conversation("udp", PBX, TRUNK, OPENED_US, [Chunk(True, OPENED_US + 2_000_000, b"other thing")])
+    assert left_out(capture([later, other])) == ""
+
+
 def test_a_link_layer_that_is_not_read_is_told() -> None:
     data = recorded((True, INVITE))
     assert "link type 189" in left_out(data[:20] + struct.pack("<I", 189) + data[24:])

@@ -163,8 +163,7 @@ class Invite:
             return True
         if not traced.body if length is None else length > max(sizes.body):
             at_end = traced.ended_by == "end" and not self.record.is_whole
-            in_pieces = traced.told.format in _IN_PIECES and traced.ended_by in ("marker", "end")
-            return sizes.whole is False or at_end or in_pieces
+            return sizes.whole is False or at_end or traced.told.format in _IN_PIECES
         return False
 
     def target(self, what: str | None = None) -> str | None:

@@ -27,6 +27,8 @@ _NG = b"\x0a\x0d\x0d\x0a"
 _MAX_STREAM = 4 << 20
 _MAX_TEXT = 1 << 20
 _LAST_NS = 1 << 62
+# The rest of a message follows its beginning at once; where a capture goes on for so long, there was none.
+_GOES_ON_NS = 1_000_000_000
 
 # https://www.tcpdump.org/linktypes.html
 _RAW, _PPP = (12, 14, 101, 228, 229), 9
@@ -49,6 +51,7 @@ _START_LINE = re.compile(
 )
 _START = re.compile(rb"(?:^|(?<=\n))" + _START_LINE.pattern)
 _LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*\r?\n", re.IGNORECASE)
+_HEAD_END = re.compile(rb"\n\r?\n")
 _EXTRA_ENDS = re.compile(rb"(?:\r\n)+\Z")
 
 Socket = tuple[str, int]
@@ -179,7 +182,9 @@ def capture_text(data: bytes) -> CaptureText:
             f"{clock}.{message.at_ns // 1000 % 1_000_000:06} {_shown(message.source)} -> {_shown(message.destination)} "
             f"over {message.transport.upper()}, {message.size} bytes\n"
         )
-        piece = head.encode() + message.data + (b"\n" if message.data.endswith(b"\n") else b"\n\n")
+        # An empty line would end a head of which the rest is lost.
+        end = b"\n" if _HEAD_END.search(message.data) else b""
+        piece = head.encode() + message.data + (b"" if message.data.endswith(b"\n") else b"\n") + end
         size += len(piece)
         if size > _MAX_TEXT:
             losses.others.append(f"of its SIP messages the first {_MAX_TEXT >> 20} MiB were read")
@@ -306,7 +311,9 @@ def _transport_layer(data: bytes) -> tuple[int, str, str, bytes, int] | None:
 def _messages(packets: Iterator[_Packet], losses: _Losses) -> Iterator[_Message]:
     open_streams: dict[tuple[Socket, Socket], _Stream] = {}
     streams: list[_Stream] = []
+    last_ns = 0
     for packet in packets:
+        last_ns = max(last_ns, packet.at_ns)
         inner = _network_layer(packet)
         if inner is None:
             losses.unread_links.add(packet.link)
@@ -337,10 +344,10 @@ def _messages(packets: Iterator[_Packet], losses: _Losses) -> Iterator[_Message]
             if payload := data[header:]:
                 stream.add(sequence, packet.at_ns, payload, length - header)
     for stream in streams:
-        yield from _split(stream, losses)
+        yield from _split(stream, last_ns, losses)
 
 
-def _split(stream: _Stream, losses: _Losses) -> Iterator[_Message]:
+def _split(stream: _Stream, last_ns: int, losses: _Losses) -> Iterator[_Message]:
     count = gaps = 0
     for marks, octets, missing in stream.stretches():
         mark = 0
@@ -351,6 +358,8 @@ def _split(stream: _Stream, losses: _Losses) -> Iterator[_Message]:
             piece = _without_keepalives(octets[start:end])
             # What the capture lost belongs to the message before it, unless that is complete.
             lost = missing if end == len(octets) and _end_of(piece, 0, len(piece)) != len(piece) else 0
+            if end == len(octets) and not lost and last_ns - marks[-1][1] < _GOES_ON_NS and (lost := _lacking(piece)):
+                losses.others.append("it ends in the middle of a message")
             count += 1
             yield _Message(marks[mark][1], "tcp", stream.source, stream.destination, piece, len(piece) + lost)
     if count:
@@ -375,6 +384,12 @@ def _end_of(octets: bytes, start: int, end: int) -> int | None:
     body = octets.find(b"\r\n\r\n", start, end)
     length = _LENGTH.search(octets, start, body + 2) if body >= 0 else None
     return body + 4 + int(length[1]) if length else None
+
+
+def _lacking(message: bytes) -> int:
+    """How many octets a message lacks: by its Content-Length, or one at least where its head has no end."""
+    end = _end_of(message, 0, len(message))
+    return max(0, end - len(message)) if end is not None else int(not _HEAD_END.search(message))
 
 
 def _without_keepalives(piece: bytes) -> bytes:

@@ -69,7 +69,7 @@ class TracedMessage:
     def is_whole(self) -> bool | None:
         """Whether the text has as many octets as the trace says the message had, so that nothing was left out or
         edited; None where the trace does not say."""
-        return None if self.told.size is None else any(map(self._fits, self._all_body_sizes()))
+        return None if self.told.size is None else self.has_head and any(map(self._fits, self._all_body_sizes()))
 
     def _all_body_sizes(self) -> tuple[int, ...]:
         crlf = len(self.body)
