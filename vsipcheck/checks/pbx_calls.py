@@ -11,7 +11,7 @@ from vsipcheck.checks.pbx_target import CHECK_NAME, INVITE, INVITE_PCMU, Asked, 
 from vsipcheck.checks.sip_dialogue import altered_fields
 from vsipcheck.model import Exchange, Failure, Note
 from vsipcheck.wire.sdp import MediaDescription, SessionDescription
-from vsipcheck.wire.sip import SipRequest, SipResponse
+from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse
 
 
 @dataclass(frozen=True, slots=True)
