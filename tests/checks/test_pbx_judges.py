@@ -671,6 +671,12 @@ def savp(body: bytes = BOTH) -> bytes:
     return body.replace(b"RTP/AVP", b"RTP/SAVP")
 
 
+ICE = b"a=rtcp-mux\r\na=ice-ufrag:x\r\na=candidate:1 1 UDP 1 192.168.1.10 12000 typ host\r\n"
+_IN_SECTION = BOTH.replace(b"RTP/AVP 8 0 96\r\n", b"RTP/AVP 8 0 96\r\nc=IN IP4 10.0.0.5\r\n")
+ITS_LINE_PRIVATE = _IN_SECTION
+OWN_LINE = _IN_SECTION.replace(PUBLIC.encode(), b"*").replace(b"10.0.0.5", PUBLIC.encode()).replace(b"*", b"10.0.0.5")
+HELD = b"a=sendonly\r\nm="
+NOT_BOTH_WAYS = (WARN, "not_both_ways")
 MEDIA: list[tuple[str, Talk, Status, str]] = [
     ("the same", answered(), PASS, "same_address"),
     ("another public one", answered(sdp(*(PCMA, PCMU), address="49.36.10.99")), UNKNOWN, "other_address"),
@@ -687,6 +693,20 @@ MEDIA: list[tuple[str, Talk, Status, str]] = [
     ("mapped, over IPv6", answered(sdp(PCMA, address=MAPPED), **OVER_V6), FAIL, "other_family"),
     ("no c=", answered(sdp(PCMA).replace(b"c=IN IP4 " + PUBLIC.encode() + b"\r\n", b"")), FAIL, "no_address"),
     ("SRTP", answered(savp()), FAIL, "srtp_answered"),
+    ("DTLS-SRTP", answered(BOTH.replace(b"RTP/AVP", b"UDP/TLS/RTP/SAVPF")), FAIL, "srtp_answered"),
+    ("SRTP's keys alone", answered(BOTH + b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n"), WARN, "srtp_keys"),
+    ("a certificate alone", answered(BOTH.replace(b"m=", b"a=fingerprint:sha-256 00\r\nm=")), WARN, "srtp_keys"),
+    ("with feedback", answered(BOTH.replace(b"RTP/AVP", b"RTP/AVPF")), WARN, "other_profile"),
+    ("no RTP", answered(BOTH.replace(b"RTP/AVP", b"udptl")), FAIL, "other_profile"),
+    ("a second stream", answered(BOTH + b"m=video 0 RTP/AVP 31\r\n"), WARN, "other_streams"),
+    ("video before it", answered(BOTH.replace(b"m=", b"m=video 0 RTP/AVP 31\r\nm=")), WARN, "other_streams"),
+    ("ICE and rtcp-mux beside it", answered(BOTH + ICE), PASS, "same_address"),
+    ("its own c= line", answered(OWN_LINE), PASS, "same_address"),
+    ("its own c= line is private", answered(ITS_LINE_PRIVATE), FAIL, "private_address"),
+    ("multicast", answered(BOTH.replace(PUBLIC.encode() + b"\r\nt", b"224.2.1.1/127\r\nt")), FAIL, "unusable_address"),
+    ("on hold by the session", answered(BOTH.replace(b"a=sendrecv\r\n", b"").replace(b"m=", HELD)), *NOT_BOTH_WAYS),
+    ("held", answered(sdp(PCMA, direction="inactive")), *NOT_BOTH_WAYS),
+    ("listens alone", answered(sdp(PCMA, direction="recvonly")), *NOT_BOTH_WAYS),
     ("port 0", answered(sdp(PCMA, port=0)), FAIL, "audio_rejected"),
     ("one way", answered(sdp(PCMA, direction="sendonly")), WARN, "not_both_ways"),
     ("a port outside", answered(sdp(PCMA, port=9000)), WARN, "port_outside"),
@@ -887,6 +907,11 @@ DIALOG: list[tuple[str, Talk, Status, str]] = [
     ("CANCEL ignored", ringing(), WARN, "cancel_ignored"),
     ("CANCEL answered, and no end", ringing().hears(200, to="CANCEL"), WARN, "cancel_ignored"),
 ]
+
+
+def test_of_x_exotel_headers_no_more_is_said_than_was_seen() -> None:
+    summary = judged(*ALIVE, answered(), **CALLED)["pbx.dialog"].summary
+    assert "its X-Exotel header fields kept no call from being answered" in summary
 
 
 @pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in DIALOG], ids=[row[0] for row in DIALOG])

@@ -22,7 +22,7 @@ from vsipcheck.checks.pbx_verdict import REJECTED, let_in, quoted, verdict
 from vsipcheck.checks.public_address import trunk_address
 from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
 from vsipcheck.wire.ip import AddressClass, plain_address
-from vsipcheck.wire.sdp import Codec, MediaDescription
+from vsipcheck.wire.sdp import Codec, MediaDescription, SessionDescription
 
 CODECS = "pbx.codecs"
 DTMF = "pbx.dtmf"
@@ -481,6 +481,29 @@ def public_addresses(pbx: Pbx, facts: Facts, settings: Settings) -> frozenset[st
     return frozenset(given or ({measured} if measured else ()))
 
 
+_NO_SRTP = "Turn SRTP off for the trunk (PJSIP: `media_encryption=no`; chan_sip: `encryption=no`)."
+
+
+def _odd_answer(description: SessionDescription, audio: MediaDescription) -> tuple[str, str, str] | None:
+    """What RFC 3264 §6 forbids in an answer to one plain audio stream, and some peers refuse a call over: the reason, a
+    sentence's end, the remedy; None where there is nothing of it."""
+    kinds = [media.media for media in description.media]
+    if kinds != ["audio"]:
+        says = f"answers the one stream that was offered with {len(kinds)} ({quoted(', '.join(kinds), 60)})"
+        return "other_streams", says, "Let the PBX answer each offered stream with one, and add none."
+    if audio.has_crypto or audio.has_fingerprint:
+        says = "adds keys for SRTP, which was not offered: what it sends may be encrypted"
+        return "srtp_keys", says, _NO_SRTP
+    if audio.protocol.upper() != "RTP/AVP":
+        says = f"answers with {quoted(audio.protocol, 40)}, where RTP/AVP was offered"
+        return (
+            "other_profile",
+            says,
+            "Let the PBX answer RTP/AVP with RTP/AVP (FreeSWITCH: no `rtcp-fb` for the trunk).",
+        )
+    return None
+
+
 def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozenset[str]) -> Finding | None:
     """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any. `public`: the
     PBX's public addresses, as far as they are known."""
@@ -497,7 +520,15 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozen
             "srtp_answered",
             f"The PBX answers with {quoted(audio.protocol, 40)}, where plain RTP (RTP/AVP) was offered, as the trunk "
             "does: it would send what the trunk cannot decrypt.",
-            remedy="Turn SRTP off for the trunk (PJSIP: `media_encryption=no`; chan_sip: `encryption=no`).",
+            remedy=_NO_SRTP,
+        )
+    if not audio.is_rtp:
+        return proven(
+            Status.FAIL,
+            "other_profile",
+            f"The PBX answers with {quoted(audio.protocol, 40) or 'no protocol'}, where RTP/AVP was offered: no audio "
+            "can be set up.",
+            remedy="Let the PBX answer an offer of RTP/AVP with RTP/AVP (RFC 3264 §6).",
         )
     if audio.port in (0, None):
         said = "rejects the audio of the call (port 0)" if audio.port == 0 else "names no port that can be read"
@@ -558,6 +589,9 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozen
             "alone cannot read.",
             remedy=f"Let the PBX write {address}, with IP4.",
         )
+    if (odd := _odd_answer(description, audio)) is not None:
+        reason, says, remedy = odd
+        return proven(Status.WARN, reason, f"The PBX wants the audio at {where}, and {says}.", remedy=remedy)
     media = profile.media
     if audio.direction != "sendrecv" and call.answered:
         return proven(
