@@ -8,6 +8,7 @@ who wants to know about the other has to ask again.
 from __future__ import annotations
 
 from lab.pbx_peers import RTP_PORT
+from lab.scenario import PUBLIC
 from lab.sipp import CALL_ID, CSEQ, FROM, LENGTH, TO, VIA, answer, send, usual
 
 PCMA, PCMU, EVENTS, G729 = "8 PCMA/8000", "0 PCMU/8000", "96 telephone-event/8000", "18 G729/8000"
@@ -184,6 +185,12 @@ CALLS = {
     "inactive": taken(sdp(*BOTH, lines=("a=ptime:20", "a=inactive"))),
     "private-media": taken(sdp(*BOTH, address="10.1.2.3")),
     "media-elsewhere": taken(sdp(*BOTH, address="49.44.77.77")),
+    "names-its-public-address": taken(
+        sdp(*BOTH, address=PUBLIC), contact=f"Contact: <sip:{PUBLIC}:[local_port];transport=tcp>"
+    ),
+    "names-another-address": taken(
+        sdp(*BOTH, address="49.44.77.77"), contact="Contact: <sip:49.44.77.77:[local_port];transport=tcp>"
+    ),
     "media-nowhere": taken(sdp(*BOTH, address="0.0.0.0")),
     "media-by-name": taken(sdp(*BOTH, address="media.example.com")),
     "media-on-a-service": taken(sdp(*BOTH, address="49.44.77.77", port=53)),

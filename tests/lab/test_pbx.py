@@ -22,6 +22,7 @@ from lab.pbx_peers import BEHIND_SBC, RTP_PORT, answerer, baresip, media, sbc, t
 from lab.scenario import IN2, PBX, PBX_PORT, PUBLIC, PUBLIC_PBX, RESOLVER
 from lab.sipp import Sipp, listening_sipp
 from lab.verdicts import NAT_PLAIN, REACHES_ALL, Case, check_report, differences, keep, told
+from vsipcheck.checks.registry import CHECKS
 
 NUMBER = "+918040000000"
 ELSEWHERE = "49.44.77.77"
@@ -199,6 +200,13 @@ TRIES = {
         media=ELSEWHERE,
         exit_code=0,
     ),
+    "names-another-address": Try(
+        sipp("names-another-address"),
+        WHOLE
+        + "pbx.media_address * unknown other_address undetermined\npbx.contact * unknown other_address undetermined",
+        hears=CALLED,
+        exit_code=0,
+    ),
     "media-by-name": Try(sipp("media-by-name"), flawed("pbx.media_address * warn hostname pbx proven"), RTP, media="-"),
     "media-on-a-service": Try(
         public("media-on-a-service"),
@@ -365,6 +373,67 @@ TRIES = {
         exit_code=1,
     ),
 }
+
+
+LOOK_ALIKES = [
+    # finding, why it passes, what looks like that from the caller's place, and what it is then
+    ("pbx.transport", "plain", "tls-only", "fail"),
+    ("pbx.transport", "plain", "http", "fail"),
+    ("pbx.transport", "plain", "udp-only", "fail"),
+    ("pbx.transport", "silent-to-options", "ignores-strangers", "unknown"),
+    ("pbx.options", "plain", "options-403", "unknown"),
+    ("pbx.options", "options-405", "silent-to-options", "unknown"),
+    ("pbx.call", "plain", "early-media-for-ever", "unknown"),
+    ("pbx.call", "early-media", "hangs-up-ringing", "fail"),
+    ("pbx.call", "rings", "dead-after-trying", "unknown"),
+    ("pbx.call", "486", "480", "warn"),
+    ("pbx.call", "486", "403", "unknown"),
+    ("pbx.codecs", "plain", "pcmu-first", "warn"),
+    ("pbx.codecs", "plain", "stream-refused", "fail"),
+    ("pbx.codecs", "early-media", "answer-only-early", "warn"),
+    # One codec in an answer is legal, whatever the reason.
+    ("pbx.codecs", "pcma-only", "pcma-and-no-pcmu", "warn"),
+    ("pbx.dtmf", "plain", "no-events", "warn"),
+    ("pbx.media_address", "public", "private-media", "fail"),
+    ("pbx.media_address", "public", "savp", "fail"),
+    ("pbx.media_address", "public", "inactive", "warn"),
+    ("pbx.media_address", "public", "media-elsewhere", "unknown"),
+    ("pbx.media_address", "public", "private-media-in-the-lan", "unknown"),
+    ("pbx.contact", "public", "contact-private", "fail"),
+    ("pbx.contact", "public", "contact-tls", "fail"),
+    ("pbx.contact", "public", "contact-udp", "warn"),
+    ("pbx.contact", "public", "contact-elsewhere", "warn"),
+    ("pbx.contact", "public", "names-another-address", "unknown"),
+    ("pbx.dialog", "plain", "no-record-route", "fail"),
+    ("pbx.dialog", "plain", "hangs-up", "warn"),
+    ("pbx.dialog", "rings", "dead-after-ringing", "warn"),
+    ("pbx.rtp", "rtp-sipp-echo", "rtp-closed", "fail"),
+    ("pbx.rtp", "rtp-sipp-echo", "rtp-halved", "warn"),
+    ("pbx.rtp", "rtp-sipp-echo", "rtp-renumbered", "warn"),
+    ("pbx.rtp", "rtp-sipp-echo", "rtp-stops", "warn"),
+    ("pbx.rtp", "rtp-sipp-echo", "rtp-relabelled", "warn"),
+    ("pbx.rtp", "rtp-sipp-echo", "rtp-other-port", "warn"),
+    ("pbx.rtp", "rtp-sipp-echo", "rtp-noise", "warn"),
+    # The same telephone, called from where it can send to the address that we name, and from where it can't.
+    ("pbx.rtp", "baresip", "rtp-not-symmetric", "unknown"),
+]
+
+
+def expectation(name: str) -> Case:
+    return Case(Scenario(), None, TRIES[name].findings)
+
+
+@pytest.mark.parametrize(("finding_id", "passing", "alike", "status"), LOOK_ALIKES)
+def test_each_pass_has_a_look_alike(finding_id: str, passing: str, alike: str, status: str) -> None:
+    """The table is true of the tries, and the tries are run."""
+    assert expectation(passing).expects(finding_id, "pass")
+    assert expectation(alike).expects(finding_id, status)
+    assert not expectation(alike).expects(finding_id, "pass")
+
+
+def test_every_pass_has_some_look_alike() -> None:
+    """No finding about a PBX passes without one: here, or in any judge."""
+    assert {row[0] for row in LOOK_ALIKES} == set(CHECKS["pbx"].finding_ids)
 
 
 @pytest.fixture(scope="module")
@@ -547,6 +616,25 @@ def test_the_checklist(name: str, overall: str, rows: dict[str, str]) -> None:
     assert not wrong, "\n".join([*wrong, "", *told(report)])
     found = {row["id"]: row["status"] for row in report["checklist"]}
     assert {row: found[row] for row in rows} == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("names-its-public-address", "pass", "public_address"),
+        # As after a change of the line: a look-alike of the one before.
+        ("names-another-address", "warn", "other_address"),
+    ],
+)
+def test_a_pbx_beside_us_that_names_a_public_address(name: str, status: str, reason: str) -> None:
+    """Which one is its own, the run measures: the PBX's public address is that of the LAN it stands in."""
+    with Lab(Scenario(site="router", pbx=True)) as lab, sipp(name)(lab):
+        done = lab.run([COMMAND, "all", "--pbx", PBX, *INVITE, "--json"])
+    report = json.loads(done.stdout)
+    check_report(report)
+    findings = f"pbx.media_address * {status} {reason}\npbx.contact * {status} {reason}"
+    wrong = differences(report, Case(Scenario(), None, WHOLE + findings))
+    assert not wrong, "\n".join([*wrong, "", *told(report)])
 
 
 OURS = ("pbx_transport", "pbx_codecs", "codec_order", "no_registration", "nat_settings", "headers_logged")

@@ -499,7 +499,7 @@ def _odd_answer(description: SessionDescription, audio: MediaDescription) -> tup
         return (
             "other_profile",
             says,
-            "Let the PBX answer RTP/AVP with RTP/AVP (FreeSWITCH: no `rtcp-fb` for the trunk).",
+            "Let the PBX answer RTP/AVP with RTP/AVP (PJSIP: `use_avpf=no`; chan_sip: `avpf=no`).",
         )
     return None
 
