@@ -697,6 +697,7 @@ MEDIA: list[tuple[str, Talk, Status, str]] = [
     ("SRTP's keys alone", answered(BOTH + b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n"), WARN, "srtp_keys"),
     ("a certificate alone", answered(BOTH.replace(b"m=", b"a=fingerprint:sha-256 00\r\nm=")), WARN, "srtp_keys"),
     ("with feedback", answered(BOTH.replace(b"RTP/AVP", b"RTP/AVPF")), WARN, "other_profile"),
+    ("RTP over TCP", answered(BOTH.replace(b"RTP/AVP", b"TCP/RTP/AVP")), FAIL, "other_profile"),
     ("no RTP", answered(BOTH.replace(b"RTP/AVP", b"udptl")), FAIL, "other_profile"),
     ("a second stream", answered(BOTH + b"m=video 0 RTP/AVP 31\r\n"), WARN, "other_streams"),
     ("video before it", answered(BOTH.replace(b"m=", b"m=video 0 RTP/AVP 31\r\nm=")), WARN, "other_streams"),
@@ -982,6 +983,7 @@ FLOWED: dict[str, Any] = {
 }
 CLOSED = {"failure": "port_unreachable", "from": PUBLIC, "address": PUBLIC, "port": 12000}
 
+REJECTED = {"failure": "admin_prohibited", "from": "10.0.0.1", "address": PUBLIC, "port": 12000}
 NOTHING: dict[str, Any] = {"received": 0, "received_after": 0, "sources": [], "payload_types": {}}
 STRANGER = {"address": OTHER, "port": 9, "packets": 1, "as_answered": False}
 FEW = (UNKNOWN, "too_few", OPEN)
@@ -1035,6 +1037,9 @@ RTP: list[tuple[str, dict[str, Any], Status, str, FaultDomain | None]] = [
     ("few", {"received": 5, "payload_types": {"8": 5}}, UNKNOWN, "too_few", OPEN),
     ("withheld", {"withheld": "no_g711", "withheld_text": "no G.711", "sent": 0}, UNKNOWN, "withheld", PBX),
     ("ended at once", {"sent": 3, "received": 0, "sources": []}, UNKNOWN, "too_few", OPEN),
+    ("ended after half a second", {**NOTHING, "sent": 25}, UNKNOWN, "too_few", OPEN),
+    ("ended after a second", {**NOTHING, "sent": 50}, WARN, "nothing_returned", OPEN),
+    ("rejected between", {**NOTHING, "icmp": [REJECTED]}, WARN, "nothing_returned", OPEN),
     ("not sent", {"sent": 0, "send_failure": "local_denied"}, UNKNOWN, "not_sent", HOST),
     ("ended before", {"sent": 0}, UNKNOWN, "not_sent", OPEN),
 ]
@@ -1059,6 +1064,12 @@ def test_something_else_than_rtp_came() -> None:
     note = Note(topic="pbx_rtp", text="", values=FLOWED | NOTHING | {"other": 7, "stun": 2})
     summary = judged(*ALIVE, answered(), note, rtp=True, **CALLED)["pbx.rtp"].summary
     assert "7 that cannot be read, 2 of STUN" in summary
+
+
+def test_who_rejects_the_audio_is_named() -> None:
+    note = Note(topic="pbx_rtp", text="", values=FLOWED | NOTHING | {"icmp": [REJECTED]})
+    summary = judged(*ALIVE, answered(), note, rtp=True, **CALLED)["pbx.rtp"].summary
+    assert "10.0.0.1 answers by ICMP (admin_prohibited)" in summary
 
 
 def test_a_pbx_that_only_listens_owes_no_audio() -> None:

@@ -20,6 +20,8 @@ from vsipcheck.wire.rtp import PCMA_TONE, PCMU_TONE, parse_rtp, rtp_packet
 
 SSRC = 0x12345678
 BINDING = bytes.fromhex("000100002112a442") + bytes(12)
+# RFC 5506, RFC 4585: feedback without a report before it.
+FEEDBACK = bytes.fromhex("81cd0003") + bytes(12)
 REPORT = bytes.fromhex("80c80006") + bytes(24)
 
 # Where RTP may go.
@@ -52,6 +54,7 @@ def test_where_rtp_goes(answer: bytes, pbx: str, target: MediaTarget) -> None:
         (b"", "9.9.9.9", "no_sdp"),
         (b"v=0\r\n", "9.9.9.9", "no_audio"),
         (sdp("8", address="9.9.9.9", protocol="udptl"), "9.9.9.9", "no_audio"),
+        (sdp("8", address="9.9.9.9", protocol="TCP/RTP/AVP"), "9.9.9.9", "no_audio"),
         (sdp("8", address="9.9.9.9", port=0), "9.9.9.9", "stream_refused"),
         (sdp("8", address="9.9.9.9", protocol="RTP/SAVP"), "9.9.9.9", "encrypted"),
         (sdp("8", address="9.9.9.9", extra="a=sendonly\r\n"), "9.9.9.9", "direction"),
@@ -198,9 +201,9 @@ def test_pcmu_is_sent_where_pcmu_was_chosen() -> None:
 
 
 def test_other_datagrams_are_counted_apart() -> None:
-    called, _ = called_with_media(lambda data: [BINDING, REPORT, b"", b"\0garbage"])
+    called, _ = called_with_media(lambda data: [BINDING, REPORT, FEEDBACK, b"", b"\0garbage"])
     values = called.media
-    assert (values["received"], values["stun"], values["rtcp"], values["other"]) == (0, 10, 10, 20)
+    assert (values["received"], values["stun"], values["rtcp"], values["other"]) == (0, 10, 20, 20)
 
 
 def test_early_media_is_parted_from_the_calls_own() -> None:

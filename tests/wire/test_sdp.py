@@ -299,6 +299,7 @@ def test_deviations_name_their_line() -> None:
 def test_direction_of_the_session_holds_for_its_sections() -> None:
     session = parse_sdp(replaced("t=0 0\r\n", "t=0 0\r\na=inactive\r\na=fingerprint:sha-256 00\r\n", SIPP))
     assert session.audio is not None
+    assert session.audio.is_plain
     assert session.audio.direction == "inactive"
     assert session.audio.has_fingerprint
 

@@ -42,6 +42,8 @@ JITTER_WARN_MS = 30.0
 # A packet that leaves later than this is no longer paced, and what its echo shows is this host's own doing.
 PACING_LIMIT_MS = 10.0
 MIN_PACKETS = 20
+# Ours: a PBX may take this long to open its media after its 200.
+_MIN_UNANSWERED = 50
 # Ours: longer than pauses between words and than any jitter buffer, and a quarter of what we send.
 STOPPED_MS = 500.0
 # Ours: who starts later than this was late, which is nobody's fault and worth a word.
@@ -83,7 +85,7 @@ def judge_rtp(pbx: Pbx, calls: Calls, facts: Facts, settings: Settings) -> Findi
             settle_by="Run again; where this host's own firewall denies it, let UDP out to the PBX.",
         )
     told = partial(told, measures=_measures(values))
-    if sent < MIN_PACKETS and not _after(values):
+    if sent < _MIN_UNANSWERED and not _after(values):
         return told(
             Status.UNKNOWN,
             "too_few",
@@ -138,7 +140,8 @@ def _measures(values: Mapping[str, Any]) -> tuple[Measure, ...]:
 def _nothing(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], told: partial[Finding]) -> Finding:
     sent = f"{int(_number(values, 'sent') or 0)} packets were sent"
     icmp = values.get("icmp") or []
-    closed = [each for each in icmp if isinstance(each, Mapping) and each.get("failure") == Failure.PORT_UNREACHABLE]
+    errors = [each for each in icmp if isinstance(each, Mapping)]
+    closed = [each for each in errors if each.get("failure") == Failure.PORT_UNREACHABLE]
     if closed:
         return told(
             Status.FAIL,
@@ -180,6 +183,9 @@ def _nothing(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], told: partia
             settle_by="Let an echo test or an announcement answer the test call.",
         )
     sent += f", and no RTP came back{', but RTCP did' if other['rtcp'] else ''}"
+    if errors:
+        who, what = (quoted(str(errors[0].get(name) or "somebody"), 60) for name in ("from", "failure"))
+        sent += f"; {who} answers by ICMP ({what})"
     local = next((each.local_address for each in pbx.connections if each.local_address), None)
     if local is not None and is_inside(local) and not pbx.seen_from_inside and not other["rtcp"]:
         return told(

@@ -522,7 +522,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozen
             "does: it would send what the trunk cannot decrypt.",
             remedy=_NO_SRTP,
         )
-    if not audio.is_rtp:
+    if not audio.is_plain:
         return proven(
             Status.FAIL,
             "other_profile",

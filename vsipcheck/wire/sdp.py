@@ -267,6 +267,11 @@ class MediaDescription:
         return self.attribute("fingerprint") is not None or _first(self.session_attributes, "fingerprint") is not None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the profile is RTP over UDP in the clear, with or without feedback. RFC 3551, RFC 4585."""
+        return self.protocol.upper() in ("RTP/AVP", "RTP/AVPF")
+
+    @property
     def is_encrypted(self) -> bool:
         """Whether the profile asks for SRTP. RFC 3711 §12, RFC 5764 §8."""
         return "SAVP" in self.protocol.upper()
