@@ -1302,6 +1302,30 @@ def test_a_mended_file_stays_mended() -> None:
         assert left <= {"config.channel_driver", "config.registration", "config.context"}, (path, left, files[path])
 
 
+def test_every_address_of_a_trunk_counts_and_is_mended() -> None:
+    second = "contact = sip:pstn.in4.exotel.com:5070;transport=tcp\n"
+    for first in ("contact = sip:182.76.143.101:5070\\;transport=tcp\n", second):
+        files = {
+            "pjsip.conf": PJSIP.replace("contact = sip:pstn.in2.exotel.com:5070\\;transport=tcp\n", first + second)
+        }
+        found = only(lint(files), "config.peer")
+        assert (found.status, found.reason) == (F, "not_tcp")
+        assert found.patch is not None
+        assert only(lint(apply(found.patch, files)), "config.peer").status is P
+
+
+def test_a_wrong_port_is_shown_where_it_stands() -> None:
+    files = {"sip.conf": SIP.replace("port = 5070\n", "port = 5060\n")}
+    location = only(lint(files), "config.peer", "sip.conf [trunk]").location
+    assert location == f"sip.conf:{files['sip.conf'].split('port = 5060')[0].count(chr(10)) + 1}"
+
+
+def test_what_is_added_looks_like_what_stands_there() -> None:
+    files = {"sip.conf": SIP.replace("disallow = all\nallow = alaw\nallow = ulaw\n", "\tdisallow=all\n\tallow=alaw\n")}
+    patch = only(lint(files), "config.codec_order", "sip.conf [trunk]").patch or ""
+    assert [line for line in patch.splitlines()[2:] if line[0] in "+-"] == ["+\tallow = ulaw"]
+
+
 def test_trunks_of_two_drivers_are_judged_apart() -> None:
     targets = {each.target for each in lint({"sip.conf": SIP, "pjsip.conf": PJSIP}) if each.id == "config.peer"}
     assert targets == {"sip.conf [trunk]", "sip.conf [trunk-b]", "pjsip.conf [trunk]"}

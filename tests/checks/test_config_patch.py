@@ -46,6 +46,11 @@ def test_context_keeps_away_from_masked_lines(edit: Edit, masked: tuple[int, ...
     assert "***" not in made
 
 
+def test_only_what_changes_is_shown() -> None:
+    made = diff(SEVEN, Edit("f", 3, 5, ("3", "new", "5")), replace_line("f", 6, "6"), insert_after("f", 6, "newer"))
+    assert [line for line in (made or "").splitlines()[2:] if line[0] in "+-"] == ["-4", "+new", "+newer"]
+
+
 @pytest.mark.parametrize(
     ("edits", "masked"),
     [
@@ -96,8 +101,9 @@ def cases(draw: st.DrawFn) -> tuple[str, tuple[Edit, ...], tuple[int, ...]]:
 
 def expected(text: str, edits: tuple[Edit, ...]) -> str:
     body = text.split("\n")
+    ending = "\r" if body[0].endswith("\r") else ""  # the file's own line ends
     for edit in reversed(edits):
-        body[edit.first - 1 : edit.last] = edit.lines
+        body[edit.first - 1 : edit.last] = [line + ending for line in edit.lines]
     return "\n".join(body)
 
 

@@ -23,8 +23,14 @@ def setting_of(variable: Variable | None, key: str, default: str | None = None, 
 
 
 def home_of(section: Section) -> Home:
-    """Where more settings of the section are written."""
-    return Home(section.end.path, section.end.line)
+    """Where more settings of the section are written, set in as its last one is."""
+    end = section.end
+    return Home(end.path, end.line, indent=next((lead(one.raw) for one in section.variables if one.place == end), ""))
+
+
+def lead(raw: str) -> str:
+    """The blanks that a line begins with."""
+    return raw[: len(raw) - len(raw.lstrip())]
 
 
 def rtp_name(codec: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 
 CONTEXT = 3
 _NO_NEWLINE = "\\ No newline at end of file"
@@ -57,10 +58,13 @@ def unified_diff(edits: Sequence[Edit], texts: Mapping[str, Text]) -> str | None
         text = texts.get(path)
         if text is None or path == "-":
             return None
-        own = [_with_newline(edit, text) for edit in dict.fromkeys(edits) if edit.path == path and _changes(edit, text)]
+        own = [edit for edit in dict.fromkeys(edits) if edit.path == path]
+        own.sort(key=lambda edit: (edit.first, edit.last))
+        if not _sound(own, text):
+            return None
+        own = [_with_newline(edit, text) for edit in _least(own, text)]
         if not own:
             continue
-        own.sort(key=lambda edit: (edit.first, edit.last))
         if not _sound(own, text):
             return None
         hunks = next((hunks for size in range(CONTEXT, -1, -1) if (hunks := _hunks(own, text, size))), None)
@@ -72,9 +76,21 @@ def unified_diff(edits: Sequence[Edit], texts: Mapping[str, Text]) -> str | None
     return "".join(parts) or None
 
 
-def _changes(edit: Edit, text: Text) -> bool:
-    """Whether the file is another one afterwards."""
-    return text.lines[edit.first - 1 : edit.last] != edit.lines or edit.last > len(text.lines)
+def _least(edits: Iterable[Edit], text: Text) -> Iterable[Edit]:
+    """The same change, without the lines that stay as they are; new lines end as those of the file do."""
+    ending = "\r" if text.lines and text.lines[0].endswith("\r") else ""
+    blocks: list[Edit] = []
+    for edit in edits:
+        edit = replace(edit, lines=tuple(line.removesuffix("\r") + ending for line in edit.lines))
+        if blocks and edit.first <= blocks[-1].last + 1:
+            above = blocks.pop()
+            edit = Edit(edit.path, above.first, max(above.last, edit.last), above.lines + edit.lines)
+        blocks.append(edit)
+    for block in blocks:
+        old = text.lines[block.first - 1 : block.last]
+        for kind, first, end, begin, stop in SequenceMatcher(None, old, block.lines, autojunk=False).get_opcodes():
+            if kind != "equal":
+                yield Edit(block.path, block.first + first, block.first + end - 1, block.lines[begin:stop])
 
 
 def _with_newline(edit: Edit, text: Text) -> Edit:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from vsipcheck.checks.config_asterisk import ASTERISK_NAMES
+from vsipcheck.checks.config_asterisk import ASTERISK_NAMES, lead
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_patch import Edit
 from vsipcheck.checks.config_trunk import (
@@ -78,9 +78,8 @@ def judge_peer(trunk: Trunk, world: World) -> Verdict:
             place=setting.place if setting else trunk.place,
             edits=_destination_edits(trunk, None, world),
         )
-    for destination in trunk.destinations:
-        if (verdict := _judge_destination(trunk, destination, world)) is not None:
-            return verdict
+    if (verdict := _worst_destination(trunk, world)) is not None:
+        return verdict
     first = trunk.destinations[0]
     told = f"Calls go to {_told(first)}."
     if (found := _judge_way(trunk, told, world)) is not None:
@@ -138,6 +137,20 @@ def _told(destination: Destination) -> str:
     return f"{destination.host}:{destination.port} over {(destination.transport or 'an unknown transport').upper()}"
 
 
+def _worst_destination(trunk: Trunk, world: World) -> Verdict | None:
+    """What is wrong with the worst of the addresses that the trunk calls; the edits mend all of them."""
+    judged = [(one, _judge_destination(trunk, one, world)) for one in trunk.destinations]
+    faults = [(one, verdict) for one, verdict in judged if verdict is not None]
+    if not faults:
+        return None
+    worst = next((fault for fault in faults if fault[1].status is Status.FAIL), faults[0])
+    verdict = worst[1]
+    also = dict.fromkeys(_told(one) for one, _ in faults if one is not worst[0])
+    edits = _merged(dict.fromkeys(edit for _, fault in faults for edit in fault.edits))
+    summary = verdict.summary + (f" Not as the guide has it either: {', '.join(also)}." if also else "")
+    return replace(verdict, summary=summary, edits=edits)
+
+
 def _judge_destination(trunk: Trunk, destination: Destination, world: World) -> Verdict | None:
     signalling = world.profile.signalling
     place = destination.setting.place or trunk.place
@@ -174,7 +187,7 @@ def _judge_destination(trunk: Trunk, destination: Destination, world: World) -> 
             "wrong_port",
             f"{told}{said}; the provider listens on {want}.",
             f"Set the port to {signalling.port}{also}.",
-            place=place,
+            place=(trunk.port.place if trunk.port is not None else None) or place,
             edits=edits,
         )
     if destination.transport != signalling.transport:
@@ -265,7 +278,7 @@ def _destination_edits(trunk: Trunk, destination: Destination | None, world: Wor
         return ()
     if old.key.rpartition("/")[2] not in ("contact", "outbound_proxy"):
         return ()
-    line = f"{old.key} = sip:{host}:{signalling.port}\\;transport={signalling.transport}"
+    line = f"{lead(old.raw or '')}{old.key} = sip:{host}:{signalling.port}\\;transport={signalling.transport}"
     if old.key != "contact":
         line += "\\;lr"
     return _merged((Edit(old.place.path, old.place.line, old.place.line, (line,)), *_way_edits(trunk, world)))
@@ -897,8 +910,11 @@ def _codec_edits(trunk: Trunk, wanted: Sequence[str]) -> tuple[Edit, ...]:
         return () if home is None else home.write(("inbound-codec-prefs", value), ("outbound-codec-prefs", value))
     prefix = codecs.setting.key.rpartition("/")[0]
     prefix = f"{prefix}/" if prefix else ""
-    lines = [f"{prefix}disallow = all", *(f"{prefix}allow = {ASTERISK_NAMES[name]}" for name in wanted)]
+    values = [("disallow", "all"), *(("allow", ASTERISK_NAMES[name]) for name in wanted)]
     own = [setting for setting in codecs.lines if setting.own and setting.place is not None]
+    said = {(setting.key.rpartition("/")[2], setting.value): setting.raw for setting in own}
+    indent = lead(own[0].raw or "") if own else trunk.home.indent
+    lines = [said.get((key, value)) or f"{indent}{prefix}{key} = {value}" for key, value in values]
     if not own or own[0].place is None:
         return (trunk.home.insert(*lines),)
     place, rest = own[0].place, own[1:]
@@ -1298,7 +1314,7 @@ def _as_own(setting: Setting | None) -> Setting | None:
     return None if setting is None or not setting.written else replace(setting, own=True)
 
 
-def _merged(edits: Sequence[Edit]) -> tuple[Edit, ...]:
+def _merged(edits: Iterable[Edit]) -> tuple[Edit, ...]:
     """Edits at one point as one."""
     merged: dict[tuple[str, int, int], list[str]] = {}
     for edit in edits:
