@@ -52,6 +52,13 @@ def test_every_line_of_a_patch_is_shown(format: str) -> None:
         assert any(shown.endswith(line.strip()) for shown in lines), line
 
 
+@pytest.mark.parametrize("format", ["markdown", "html", "junit"])
+def test_a_patch_keeps_its_tabs(format: str) -> None:
+    shown = html.unescape(render(report_with("-\tport\t= 5060 \r\n+\tport\t= 5070\r\n"), format, RenderOptions()))
+    assert "-\tport\t= 5060 \n" in shown
+    assert "+\tport\t= 5070" in shown
+
+
 def test_a_fence_is_longer_than_any_in_the_patch() -> None:
     lines = render(report_with(PATCH), "markdown", RenderOptions()).splitlines()
     assert "  `````diff" in lines
@@ -60,7 +67,7 @@ def test_a_fence_is_longer_than_any_in_the_patch() -> None:
 
 @pytest.mark.parametrize("format", ["terminal", "markdown", "html", "junit"])
 def test_a_patch_cannot_act(format: str) -> None:
-    shown = render(report_with("+a\x1b[2J\t<script>\u202e\n+b\x07", "x\x1b[2J:1"), format, RenderOptions())
+    shown = render(report_with("+a\x1b[2J\t<script>\u202e\n+b\x07\n", "x\x1b[2J:1"), format, RenderOptions())
     assert "\x1b[2J" not in shown
     assert "\x07" not in shown
     assert "\u202e" not in shown

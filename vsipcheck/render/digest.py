@@ -24,6 +24,7 @@ from vsipcheck.model import (
     fill_pattern,
     pattern_of,
 )
+from vsipcheck.render.safe import clean
 
 # Worst first: what an eye has to meet before it tires.
 SEVERITY = (Status.FAIL, Status.WARN, Status.UNKNOWN, Status.OTHER, Status.PASS, Status.SKIP)
@@ -165,8 +166,9 @@ def grouped(findings: Iterable[Finding]) -> list[Group]:
 
 
 def patch_lines(finding: Finding) -> list[str]:
-    """The patch of a finding, line by line, for a page: a tab is no printable character, and becomes spaces."""
-    return [line.replace("\t", "    ") for line in (finding.patch or "").splitlines()]
+    """The patch of a finding in clean lines, with its tabs: without them it would not apply."""
+    lines = (finding.patch or "").split("\n")[:-1]
+    return ["\t".join(map(clean, line.removesuffix("\r").split("\t"))) for line in lines]
 
 
 def fact_words(ids: Sequence[str]) -> str:

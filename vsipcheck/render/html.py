@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
@@ -313,7 +314,7 @@ def _group(report: Report, group: Group) -> str:
     ]
     listed = "".join(f"<div><dt>{label}</dt><dd>{text(value, 4000)}</dd></div>" for label, value in advice)
     named = " ".join(f"<code>{text(target)}</code>" for target in targets) if group.summary is not None else ""
-    patch = "\n".join(map(text, patch_lines(first)))
+    patch = "\n".join(map(html.escape, patch_lines(first)))
     return (
         f'<article class="card finding">\n<h3>{badge(first.status)} <span>{text(first.id)}</span></h3>'
         + (f'<p class="targets">{named}</p>' if named else "")

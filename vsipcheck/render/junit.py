@@ -125,7 +125,7 @@ def _finding_lines(report: Report, finding: Finding) -> Iterable[str]:
         if value:
             yield f"  {label}: {clean(value)}"
     for line in patch_lines(finding):
-        yield f"  {clean(line)}"
+        yield f"  {line}"
 
 
 def _count(element: Element, cases: list[Element]) -> None:

@@ -177,8 +177,7 @@ def _findings(lines: list[str], report: Report, title: str, findings: list[Findi
             if value:
                 lines.append(f"  - {label}: {value}")
         if first.patch:
-            shown = [clean(line) for line in patch_lines(first)]
-            lines += ["", *(f"  {line}".rstrip() for line in _fenced(shown, "diff")), ""]
+            lines += ["", *(f"  {line}" for line in _fenced(patch_lines(first), "diff")), ""]
     lines.append("")
 
 

@@ -322,7 +322,7 @@ def _advice(page: Page, report: Report, group: Group, indent: int) -> None:
                 page.text(value), indent=indent, lead=label, hanging=_LABEL_CELLS, lead_style=DIM, break_words=False
             )
     for line in patch_lines(finding):
-        page.verbatim(page.text(line), indent=indent, lead="")
+        page.verbatim(page.text(line.replace("\t", "    ")), indent=indent, lead="")
 
 
 def _figures(page: Page, finding: Finding, indent: int, *, with_target: bool) -> None:
