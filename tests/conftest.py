@@ -1,8 +1,9 @@
 """Two guards: no test of this process sends a packet anywhere but loopback, unless it sits in a namespace made for it;
-and no judge returns a finding that `vsipcheck explain` has no words for."""
+and no judge returns a finding that `vsipcheck explain` has no words for. And a clock that no busy machine can hurry."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import socket
@@ -12,6 +13,10 @@ from typing import Any
 import explained
 import hypothesis
 import pytest
+import unhurried
+
+import vsipcheck.net.host
+import vsipcheck.sim.network
 
 # A test that runs inside a network namespace of its own, with no way out, says so with this variable.
 NAMESPACE_VARIABLE = "VSIPCHECK_TEST_NAMESPACE"
@@ -20,6 +25,16 @@ NAMESPACE_VARIABLE = "VSIPCHECK_TEST_NAMESPACE"
 # Machines are shared: how long an example takes says nothing of it.
 hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("shared")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_hurry() -> Iterator[None]:
+    """Time-outs within this process are never brought about by other processes of the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.events, "new_event_loop", unhurried.UnhurriedLoop)
+        patch.setattr(vsipcheck.net.host, "time", unhurried)
+        patch.setattr(vsipcheck.sim.network, "time", unhurried)
+        yield
 
 
 class PacketRefusedError(AssertionError):

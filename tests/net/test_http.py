@@ -28,12 +28,6 @@ def trusted(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return authority
 
 
-@pytest.fixture(autouse=True, scope="module")
-def loaded() -> None:
-    """Importing httpx may take longer than the time-outs of these tests."""
-    http._load()
-
-
 @pytest.fixture(autouse=True)
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, SystemLookup]:
     """What names resolve to, instead of a nameserver."""
@@ -112,7 +106,13 @@ async def fetch(
 ) -> HttpReply:
     async with serving(handler, certificate) as port:
         settings = {"timeout_s": 5.0, "max_bytes": 1000} | options
-        return await network.https_get(f"https://{host}:{port}/ip?x=1", **settings)
+        return await loaded_get(network, f"https://{host}:{port}/ip?x=1", **settings)
+
+
+async def loaded_get(network: HostNetwork, url: str, **options: Any) -> HttpReply:
+    """A fetch whose time-out is not about the loading of httpx and TLS, which happens in a thread."""
+    await network.https_get("", timeout_s=60.0, max_bytes=1)
+    return await network.https_get(url, **options)
 
 
 def test_a_body_comes_with_its_addresses_and_its_time(network: HostNetwork, trusted: Authority) -> None:
@@ -301,7 +301,7 @@ def test_a_silent_address_is_a_connect_timeout(network: HostNetwork, trusted: Au
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
-        reply = asyncio.run(network.https_get(url, timeout_s=1.0, max_bytes=10))
+        reply = asyncio.run(loaded_get(network, url, timeout_s=1.0, max_bytes=10))
     assert reply.failure is Failure.CONNECT_TIMEOUT
 
 
@@ -318,7 +318,7 @@ def test_a_silent_address_is_a_connect_timeout(network: HostNetwork, trusted: Au
 def test_what_cannot_be_fetched_is_a_failure(
     network: HostNetwork, trusted: Authority, url: str, failure: Failure
 ) -> None:
-    reply = asyncio.run(network.https_get(url, timeout_s=5, max_bytes=10))
+    reply = asyncio.run(loaded_get(network, url, timeout_s=5, max_bytes=10))
     assert (reply.failure, reply.status) == (failure, None)
     assert network.traffic().packets_sent == 0
 

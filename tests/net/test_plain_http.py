@@ -8,16 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from vsipcheck.model import Failure
-from vsipcheck.net import HttpReply, http
+from vsipcheck.net import HttpReply
 from vsipcheck.net.host import HostNetwork
 
 Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _loaded() -> None:
-    """Importing httpx may take longer than the time-outs of these tests."""
-    http._load()
 
 
 def exchange(
@@ -41,6 +35,8 @@ def exchange(
         port = server.sockets[0].getsockname()[1]
         try:
             with HostNetwork() as network:
+                # Loads httpx, in a thread: no time-out of these tests is about that.
+                await network.http_exchange("", timeout_s=60.0, max_bytes=1)
                 return await network.http_exchange(
                     f"http://127.0.0.1:{port}{path}",
                     body=body,
