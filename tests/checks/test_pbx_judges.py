@@ -787,6 +787,7 @@ def test_the_public_address_that_was_measured(address: str, named: str, status: 
 
 # --- Contact and dialog
 
+FROM_INSIDE = (UNKNOWN, "seen_from_inside")
 BY_TCP = f"{PUBLIC}:5061;transport=tcp"
 CONTACT: list[tuple[str, Talk, Status, str]] = [
     ("the same", answered(), PASS, "same_host"),
@@ -821,6 +822,23 @@ CONTACT: list[tuple[str, Talk, Status, str]] = [
 def test_contact(call: Talk, status: Status, reason: str) -> None:
     finding = judged(*beside(call), call, address=call.address, **CALLED)["pbx.contact"]
     holds(finding, status, reason, domain_of(status))
+
+
+@pytest.mark.parametrize(("address", "status", "reason"), [(PUBLIC, PASS, "same_host"), (INSIDE, *FROM_INSIDE)])
+def test_the_name_it_was_called_by(address: str, status: Status, reason: str) -> None:
+    # What a name means to the provider, the PBX's own network does not tell.
+    call = answered(address=address, contact="<sip:x@PBX.example.com.:5061;transport=tcp>")
+    facts = facts_of(*beside(call), call)
+    settings = settings_for("pbx.example.com", **CALLED)
+    found = {each.id: each for each in pbx_check.judge(facts, PROFILE, settings)}
+    holds(found["pbx.contact"], status, reason, domain_of(status))
+
+
+@pytest.mark.parametrize(("host", "means"), [("pbx.example.com", "leaves it to DNS"), (f"{PUBLIC}:5061", "means UDP")])
+def test_what_no_transport_means(host: str, means: str) -> None:
+    found = judged(*ALIVE, answered(contact=f"<sip:x@{host}>"), **CALLED)["pbx.contact"]
+    holds(found, WARN, "transport_unstated", PBX)
+    assert means in found.summary
 
 
 def ringing() -> Talk:

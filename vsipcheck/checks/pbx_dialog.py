@@ -133,10 +133,11 @@ def _judge_hop(
             remedy=EXTERNAL,
         )
     if named is None:
+        means = "leaves it to DNS, else to UDP" if kind is None and uri.port is None else "means UDP"
         return proven(
             Status.WARN,
             "transport_unstated",
-            f"The {where}, names no transport, which means UDP (RFC 3263 §4.1), and the call came over "
+            f"The {where}, names no transport, which {means} (RFC 3263 §4.1), and the call came over "
             f"{transport.upper()}. Many peers stay on the connection all the same.",
             remedy=f"Let the PBX write `;transport={transport}` into Contact.",
         )
@@ -156,9 +157,10 @@ def _judge_hop(
             f"The {where}, is an IPv4 address in the form of IPv6, which a peer that knows IPv4 alone cannot read.",
             remedy=f"Let the PBX write {address}.",
         )
-    if kind is None:
-        if uri.host.lower() == pbx.host.lower():
-            return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
+    as_called = uri.host.lower().rstrip(".") == pbx.host.lower().rstrip(".")
+    if kind is None and as_called and not pbx.seen_from_inside:
+        return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
+    if kind is None and not as_called:
         return told(
             Status.WARN,
             "hostname",
@@ -170,8 +172,9 @@ def _judge_hop(
         return told(
             Status.UNKNOWN,
             "seen_from_inside",
-            f"The {where}, has the right transport. Its address is as it should be inside the PBX's own network; which "
-            "one it would name to the trunk cannot be seen from here.",
+            f"The {where}, has the right transport. {'That name' if kind is None else 'Its address'} may be as it "
+            "should be inside the PBX's own network; where the trunk would be sent, or get by that name, cannot be seen "
+            "from here.",
             domain=FaultDomain.UNDETERMINED,
             settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
         )

@@ -615,7 +615,7 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozen
         return told(
             Status.UNKNOWN,
             "seen_from_inside",
-            f"The PBX wants the audio at {where}. Inside its own network that is as it should be; which address it "
+            f"The PBX wants the audio at {where}. Inside its own network that may be as it should be; which address it "
             "would name to the trunk cannot be seen from here.",
             domain=FaultDomain.UNDETERMINED,
             settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
