@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from checks.pbx_facts import ALIVE, INSIDE, NUMBER, OK, PROFILE, PUBLIC, Talk, answered, connection, options, sdp
+from checks.pbx_facts import ALIVE, BOTH, INSIDE, NUMBER, OK, PROFILE, PUBLIC, Talk, answered, connection, options, sdp
 from cli.reports import make_report
 
 from vsipcheck.model import CheckEvidence, Failure, Lookup, Note, Report, Settings
@@ -18,7 +18,7 @@ from vsipcheck.runner import rejudge
 from vsipcheck.ticket import Case, build_ticket, conversations, sip_text
 from vsipcheck.wire.sdp import PCMA, PCMU, telephone_event
 
-MEDIA = "49.36.10.99"
+MEDIA, V6 = "49.36.10.99", "2600:1f18::1"
 
 
 def report_of(*given: Any, address: str = PUBLIC, **settings: Any) -> Report:
@@ -53,6 +53,41 @@ SEVERAL: list[tuple[str, Report]] = [
             address=INSIDE,
         ),
     ),
+    (
+        "a public address inside, another known",
+        report_of(
+            connection(address=INSIDE),
+            options(OK, address=INSIDE),
+            answered(sdp(PCMA, PCMU, address=MEDIA), address=INSIDE, contact=f"<sip:x@{MEDIA}:5061;transport=tcp>"),
+            address=INSIDE,
+            expect_ip=PUBLIC,
+        ),
+    ),
+    (
+        "its own public address inside",
+        report_of(
+            connection(address=INSIDE),
+            options(OK, address=INSIDE),
+            answered(sdp(PCMA, PCMU, address=MEDIA), address=INSIDE, contact=f"<sip:x@{MEDIA}:5061;transport=tcp>"),
+            address=INSIDE,
+            expect_ip=MEDIA,
+        ),
+    ),
+    (
+        "IPv6, spelled otherwise",
+        report_of(
+            connection(address=V6),
+            options(OK, address=V6),
+            answered(
+                sdp(PCMA, PCMU, address="2600:1F18:0::1"),
+                address=V6,
+                contact="<sip:x@[2600:1F18:0:0::1]:5061;transport=tcp>",
+            ),
+            address=f"[{V6}]",
+        ),
+    ),
+    ("mapped", report_of(*ALIVE, answered(sdp(PCMA, address=f"::ffff:{PUBLIC}")))),
+    ("the answer in the 183 alone", report_of(*ALIVE, Talk().hears(183, body=BOTH).hears(200).over())),
     # Extensions that are codes of SIP, too.
     ("extension 200", report_of(*ALIVE, answered(), invite="200")),
     ("extension 102", report_of(*ALIVE, answered(), invite="102")),

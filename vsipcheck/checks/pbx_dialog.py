@@ -173,8 +173,8 @@ def _judge_hop(
             Status.UNKNOWN,
             "seen_from_inside",
             f"The {where}, has the right transport. {'That name' if kind is None else 'Its address'} may be as it "
-            "should be inside the PBX's own network; where the trunk would be sent, or get by that name, cannot be seen "
-            "from here.",
+            "should be inside the PBX's own network; where the trunk would be sent, or get by it, cannot be seen from "
+            "here.",
             domain=FaultDomain.UNDETERMINED,
             settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
         )
