@@ -1084,6 +1084,24 @@ def test_something_else_than_rtp_came() -> None:
     assert "7 that cannot be read, 2 of STUN" in summary
 
 
+@pytest.mark.parametrize(
+    ("offer", "change", "status", "reason"),
+    [
+        (sdp(PCMA, address="10.0.0.77"), {"sources": [STRANGER | {"packets": 100}]}, UNKNOWN, "moved"),
+        (sdp(PCMA, address="10.0.0.77"), NOTHING, UNKNOWN, "moved"),
+        (sdp(PCMA, direction="sendonly"), {"silent_end_ms": 1500.0}, UNKNOWN, "moved"),
+        (sdp(PCMA, address="10.0.0.77"), {}, PASS, "returned"),
+        (sdp(PCMA), NOTHING, WARN, "nothing_returned"),
+        (b"", NOTHING, WARN, "nothing_returned"),
+    ],
+)
+def test_audio_that_the_pbx_moved(offer: bytes, change: dict[str, Any], status: Status, reason: str) -> None:
+    note = Note(topic="pbx_rtp", text="", values=FLOWED | change)
+    call = up().asks("INVITE", body=offer).sends("BYE").hears(200, to="BYE")
+    found = judged(*ALIVE, call, note, rtp=True, **CALLED)["pbx.rtp"]
+    holds(found, status, reason, None if status is PASS else OPEN)
+
+
 def test_who_rejects_the_audio_is_named() -> None:
     note = Note(topic="pbx_rtp", text="", values=FLOWED | NOTHING | {"icmp": [REJECTED]})
     summary = judged(*ALIVE, answered(), note, rtp=True, **CALLED)["pbx.rtp"].summary

@@ -15,6 +15,7 @@
 | ends early                                   | warn: it stopped or pauses, or something closed the way          |
 | our tone, less of it than was sent meanwhile | warn: loss, however what sends it back numbers it                |
 | numbers lack, uneven, slower than it plays   | warn: of this way, not the trunk's; unknown where we were late   |
+| less than it should, and the PBX re-INVITEd  | unknown: it moved the audio or held it, and we did not follow    |
 """
 
 from __future__ import annotations
@@ -93,9 +94,18 @@ def judge_rtp(pbx: Pbx, calls: Calls, facts: Facts, settings: Settings) -> Findi
             domain=FaultDomain.UNDETERMINED,
             settle_by="See pbx.dialog for who ended the call; let an echo test or an announcement answer it.",
         )
-    if not _after(values):
-        return _nothing(pbx, call, values, told)
-    return _stream(call, values, int(sent), told)
+    found = _stream(call, values, int(sent), told) if _after(values) else _nothing(pbx, call, values, told)
+    if call.moved and found.status is not Status.PASS:
+        return told(
+            Status.UNKNOWN,
+            "moved",
+            f"{int(sent)} packets sent, {_after(values)} received. The PBX put the audio elsewhere or on hold "
+            "meanwhile, by re-INVITE or UPDATE, and the test goes on sending to where the call began.",
+            domain=FaultDomain.UNDETERMINED,
+            remedy="Turn direct media off for the trunk (chan_sip: `canreinvite=no`; PJSIP: `direct_media=no`).",
+            settle_by="Let an echo test or an announcement of the PBX's own answer the test call.",
+        )
+    return found
 
 
 def _number(values: Mapping[str, Any], name: str) -> float | None:

@@ -10,6 +10,7 @@ from vsipcheck.checks.pbx_call import CALL_NOTE, answer_of, description_in
 from vsipcheck.checks.pbx_target import CHECK_NAME, INVITE, INVITE_PCMU, Asked, messages_of
 from vsipcheck.checks.sip_dialogue import altered_fields
 from vsipcheck.model import Exchange, Failure, Note
+from vsipcheck.wire.ip import plain_address
 from vsipcheck.wire.sdp import MediaDescription, SessionDescription
 from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse
 
@@ -87,9 +88,24 @@ class PlacedCall:
         """Re-INVITEs and UPDATEs of the PBX."""
         return sum(each.method in ("INVITE", "UPDATE") for each in self.requests)
 
+    @property
+    def moved(self) -> bool:
+        """Whether one of these put the audio elsewhere, or on hold: what is sent to the first place tells less then."""
+        first = _places(self.description)
+        offers = [_places(description_in(each)) for each in self.requests if each.method in ("INVITE", "UPDATE")]
+        return any(offer is not None and offer != first for offer in offers)
+
 
 # What crosses our ACK on the wire is no repetition in spite of it. Timers of RFC 3261 §13.3.1.4 begin at 500 ms.
 REPEAT_MS = 400.0
+
+
+def _places(description: SessionDescription | None) -> tuple[str, int | None, str] | None:
+    """Where a description wants its audio, and in which directions; None where it has none."""
+    audio = description.audio if description is not None else None
+    if description is None or audio is None:
+        return None
+    return plain_address(description.media_address(audio) or ""), audio.port, audio.direction
 
 
 def placed_calls(facts: Facts) -> tuple[PlacedCall | None, PlacedCall | None]:
