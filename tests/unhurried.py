@@ -7,23 +7,25 @@ import asyncio
 import selectors
 import time
 
-# What a turn of the loop may cost. More than nothing, so that peers which never let the loop wait are timed out too.
+# What a turn of the loop takes. More than nothing, so that peers which never let the loop wait are timed out too.
 TURN_S = 0.0001
 
 
 class _Selector(selectors.DefaultSelector):
-    """Counts the time for which it was asked to wait, whatever else went by."""
+    """Counts the turns of the loop, and the time that it was asked to wait when nothing was ready."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self._seen = time.monotonic()
+        self.now = time.monotonic()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(timeout)
-        seen = time.monotonic()
-        passed = seen - self._seen
-        self.now += passed if timeout is None else min(passed, max(timeout, 0.0) + TURN_S)
-        self._seen = seen
+        self.now = min(self.now + TURN_S, time.monotonic())
+        ready = super().select(0)
+        if not ready and (timeout is None or timeout > 0):
+            began = time.monotonic()
+            ready = super().select(timeout)
+            waited = time.monotonic() - began
+            self.now += waited if timeout is None else min(waited, timeout)
         return ready
 
 
