@@ -17,7 +17,11 @@ SEVEN = "1\n2\n3\n4\n5\n6\n7\n"
 
 
 def diff(text: str, *edits: Edit, masked: tuple[int, ...] = ()) -> str | None:
-    shown = "\n".join("***" if number in masked else line for number, line in enumerate(text.split("\n"), 1))
+    """The line ends of what is masked stay."""
+    shown = "\n".join(
+        "***" + "\r" * line.endswith("\r") if number in masked else line
+        for number, line in enumerate(text.split("\n"), 1)
+    )
     return unified_diff(edits, {"f": Text.of(shown, masked)})
 
 
