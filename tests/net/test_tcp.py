@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -155,6 +156,34 @@ def test_a_silent_peer_is_no_answer_and_the_stream_stays_usable(network: HostNet
     first, second = asyncio.run(exchange())
     assert (first.data, first.failure, first.closed) == (b"", Failure.NO_ANSWER, False)
     assert (second.data, second.failure) == (b"at last", None)
+
+
+def test_what_came_while_we_were_not_run_is_not_silence(network: HostNetwork) -> None:
+    """The time-out and what was waited for are seen in the same turn of the loop."""
+
+    async def exchange(listener: socket.socket) -> Received:
+        connecting = asyncio.create_task(network.tcp_connect("127.0.0.1", listener.getsockname()[1], 0.01))
+        await asyncio.sleep(0)
+        time.sleep(0.03)  # noqa: ASYNC251
+        attempt = await connecting
+        assert attempt.stream is not None, attempt
+        peer, _ = listener.accept()
+        with peer:
+            receiving = asyncio.create_task(attempt.stream.receive(0.01))
+            await asyncio.sleep(0)
+            peer.send(b"in time")
+            time.sleep(0.03)  # noqa: ASYNC251
+            received = await receiving
+        await attempt.stream.close()
+        return received
+
+    # The clock of the other tests would stand still meanwhile.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as on,
+    ):
+        received = on.run(exchange(listener))
+    assert (received.data, received.failure) == (b"in time", None)
 
 
 def test_an_orderly_end_is_no_failure(network: HostNetwork) -> None:

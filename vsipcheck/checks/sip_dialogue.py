@@ -528,26 +528,18 @@ class _Attempt:
     settle_ms: float = float("inf")
 
     async def wait(self) -> None:
-        """Read until a final answer, the time-out, or the end. Half the time in silence, a keep-alive is tried."""
+        """Read until a final answer, the time-out, or the end. Half the time in silence, a keep-alive is tried.
+
+        Nothing is over before what has arrived was looked at, and the keep-alive has the other half of the time even
+        when a busy machine lets us send it late.
+        """
         network, timeout_ms = self.dialogue.context.network, self.timeout_s * 1000
         deadline, ping_ms = self.begun + timeout_ms, self.begun + timeout_ms / 2
         while True:
-            now = network.now_ms()
-            until = min(deadline, self.settle_ms)
-            if now >= until:
-                break
-            # A CRLF of the peer's own is no answer.
-            silent = (
-                self.purpose == self.dialogue.counted
-                and len(self.messages) == 1
-                and not self.dialogue.tail.strip(b"\r\n")
-                and self.pinged_ms is None
-            )
-            if silent and now >= ping_ms:
-                self.pinged_ms = now
-                await self.dialogue.stream.send(PING, (deadline - now) / 1000)
-                continue
-            got = await self.dialogue.stream.receive(((min(until, ping_ms) if silent else until) - now) / 1000)
+            silent = self._is_silent()
+            until = min(ping_ms if silent else deadline, self.settle_ms)
+            left_ms = until - network.now_ms()
+            got = await self.dialogue.stream.receive(max(0.0, left_ms) / 1000)
             if got.data and self._take(got.data, got.at_ms):
                 return
             if got.failure is Failure.RESET or got.closed:
@@ -556,7 +548,24 @@ class _Attempt:
             if got.failure is not None and got.failure is not Failure.NO_ANSWER:
                 self._end(got.failure)
                 return
+            if left_ms > 0:
+                continue
+            if not silent:
+                break
+            if self._is_silent():
+                self.pinged_ms = network.now_ms()
+                deadline = max(deadline, self.pinged_ms + timeout_ms / 2)
+                await self.dialogue.stream.send(PING, timeout_ms / 2000)
         self._end(Failure.NO_ANSWER if self.settle_ms == float("inf") else Failure.MISMATCH)
+
+    def _is_silent(self) -> bool:
+        """Whether a keep-alive is still to be tried. A CRLF of the peer's own is no answer."""
+        return (
+            self.purpose == self.dialogue.counted
+            and len(self.messages) == 1
+            and not self.dialogue.tail.strip(b"\r\n")
+            and self.pinged_ms is None
+        )
 
     def keep(self) -> None:
         """Record what happened."""

@@ -66,26 +66,36 @@ class TcpStream:
         return None
 
     async def receive(self, timeout_s: float, max_bytes: int = 65536) -> Received:
-        """The next bytes, at most `max_bytes`; or the end, or a failure. After NO_ANSWER the stream stays usable."""
+        """The next bytes, at most `max_bytes`; or the end, or a failure. After NO_ANSWER the stream stays usable.
+
+        What has arrived is never NO_ANSWER, even where a busy machine lets us look only after the time-out.
+        """
         try:
-            async with asyncio.timeout(max(0.0, timeout_s)) as deadline:
-                while True:
-                    try:
-                        data = self._sock.recv(max_bytes)
-                        break
-                    except (BlockingIOError, InterruptedError):
+            try:
+                async with asyncio.timeout(max(0.0, timeout_s)) as deadline:
+                    while (data := self._read(max_bytes)) is None:
                         await self._readiness.ready()
-        except TimeoutError as error:
-            failure = Failure.NO_ANSWER if deadline.expired() else self._break(error)
-            return Received(b"", self._now_ms(), failure=failure)
+            except TimeoutError:
+                if not deadline.expired():
+                    raise
+                data = self._read(max_bytes)
         except OSError as error:
             return Received(b"", self._now_ms(), failure=self._break(error))
+        if data is None:
+            return Received(b"", self._now_ms(), failure=Failure.NO_ANSWER)
         if data:
             return Received(data, self._now_ms())
         # A reset that a send has seen reads as an orderly end afterwards.
         if self._broken is not None:
             return Received(b"", self._now_ms(), failure=self._broken)
         return Received(b"", self._now_ms(), closed=True)
+
+    def _read(self, max_bytes: int) -> bytes | None:
+        """What there is to read, b"" at the end of the stream; None where nothing is there yet."""
+        try:
+            return self._sock.recv(max_bytes)
+        except (BlockingIOError, InterruptedError):
+            return None
 
     def unacknowledged(self) -> int | None:
         """Bytes of ours that the peer has not acknowledged, those not yet sent included; None off Linux. tcp(7)."""
@@ -178,10 +188,12 @@ async def connect(
             except TimeoutError:
                 if not deadline.expired():
                     raise
-                expired = True
+                # A busy machine may let us look only now.
+                code = _connect_result(sock)
+                expired = code == errno.EINPROGRESS
         took_ms = now_ms() - at_ms
         local = _local_of(sock)
-        if code == 0 and not expired:
+        if code == 0:
             if hears_icmp:
                 errqueue.disable(sock)
             rtt_ms = _handshake_ms(sock, took_ms)
