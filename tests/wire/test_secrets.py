@@ -77,6 +77,7 @@ from vsipcheck.wire.secrets import MASK, mask_secrets
         ("same => n,System(curl -u me:x https://h)", f"same => n,System(curl -u me:{MASK} https://h)"),
         ("header=Authorization: Bearer x.y-z", f"header=Authorization: Bearer {MASK}"),
         ("dburl=mysql://u:x@h/db", f"dburl=mysql://u:{MASK}@h/db"),
+        ('a = 1\n<param name="password" value="abc"/>', f'a = 1\n<param name="password" value="{MASK}"/>'),
     ],
 )
 def test_a_secret_is_masked_where_it_stands(text: str, masked: str) -> None:

@@ -57,11 +57,10 @@ def mask_secrets(text: str) -> tuple[str, int]:
     For Asterisk's files and FreeSWITCH's XML alike, in comments too. Masking masked text changes nothing and counts
     nothing. What begins or ends a comment stays, so that the text is read as before.
     """
-    if text.lstrip("\ufeff\u00ef\u00bb\u00bf \t\r\n").startswith("<"):
-        text, tagged = _mask_tags(text)
-        text, assigned = _mask_lines(text, _xml_end)
-        return text, tagged + assigned
-    return _mask_lines(text, _asterisk_end)
+    is_xml = text.lstrip("\ufeff\u00ef\u00bb\u00bf \t\r\n").startswith("<")
+    text, tagged = _mask_tags(text)  # also where files were put together, and another kind comes first
+    text, assigned = _mask_lines(text, _xml_end if is_xml else _asterisk_end)
+    return text, tagged + assigned
 
 
 def _mask_lines(text: str, find_end: Callable[[str, int], int]) -> tuple[str, int]:
