@@ -17,10 +17,9 @@ from vsipcheck.checks.message_calls import (
     unreachable,
     uri_in,
 )
-from vsipcheck.checks.message_sdp import is_other_family, sdp_octets
+from vsipcheck.checks.message_sdp import is_other_family, session_of
 from vsipcheck.model import Finding, HeaderRow, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sdp import parse_sdp
 from vsipcheck.wire.sip import Deviation, Grade, Header, SipUri, parse_message, split_list
 
 ID = "message.header"
@@ -498,7 +497,7 @@ def _check_identity(invite: Invite, profile: Profile, settings: Settings) -> Fau
 
 def _check_sdp(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
     try:
-        parse_sdp(sdp_octets(invite.traced))
+        session_of(invite.traced)
     except WireError as error:
         return Fault(
             Status.FAIL, "malformed", f"it cannot be read: {quoted(str(error))}.", "Have the PBX send SDP (RFC 8866)."

@@ -10,7 +10,7 @@ from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.message_calls import SHOW_ADDRESSES, Invite, cut_here, quoted, unreachable
 from vsipcheck.model import Finding, Profile, Settings, Status, first_sentence
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sdp import PCMA, MediaDescription, SessionDescription, parse_sdp
+from vsipcheck.wire.sdp import PCMA, MediaDescription, SessionDescription, parse_sdp, sdp_octets
 from vsipcheck.wire.trace import TracedMessage
 
 ID = "message.sdp"
@@ -21,22 +21,18 @@ PTIME_MS = 20
 _NO_SPEECH = ("telephone-event", "tone", "cn", "red", "ulpfec", "parityfec", "flexfec", "rtx")
 # Lost by whoever saved the text, or counted by message.framing.
 _NOT_THE_SENDERS = ("bare_lf", "line_end_missing", "empty_line")
-_PART = re.compile(rb"(?:^|\n)(v=0\r?\n.*?)(?:\r?\n--|\Z)", re.DOTALL)
 
 
-def sdp_octets(traced: TracedMessage) -> bytes:
-    """The session description in a body: all of it, or the part of a multipart body that is one."""
-    kind = (traced.message.header("Content-Type") or "").strip().lower()
-    if kind.startswith("multipart/") and (part := _PART.search(traced.body)):
-        return part[1] + b"\r\n"
-    return traced.body
+def session_of(traced: TracedMessage) -> SessionDescription:
+    """The session description that a message carries. Raises WireError where there is none that can be read."""
+    return parse_sdp(sdp_octets(traced.message.header("Content-Type"), traced.body))
 
 
 def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Finding]:
     """What the offer says, one finding for each thing that the trunk cares about; none where there is no offer that can
     be read (message.header tells)."""
     try:
-        session = parse_sdp(sdp_octets(invite.traced))
+        session = session_of(invite.traced)
     except WireError:
         return []
     if invite.is_cut:
@@ -64,7 +60,7 @@ def _unless_elsewhere(invite: Invite, finding: Finding) -> Finding:
 def offers_what_is_wanted(invite: Invite, profile: Profile) -> bool:
     """Whether an INVITE offers one of the trunk's codecs over plain RTP."""
     try:
-        audio = _audio_of(parse_sdp(sdp_octets(invite.traced)))
+        audio = _audio_of(session_of(invite.traced))
     except WireError:
         return False
     return audio is not None and _is_plain(audio) and any(map(audio.has, profile.media.codecs))
