@@ -232,6 +232,8 @@ complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -l caller -x -d 'Who 
 complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -l rtp -d 'Send two seconds of audio in that call, and count what returns'
 complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -l ring -x -d 'How long it may ring before it is cancelled'
 complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -l profile -r -F -a 'exotel-tcp-mumbai' -d 'The provider\'s values'
+complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -l report -r -F -d 'A stored report of `vsipcheck all` or `nat`'
+complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -l expect-ip -x -d 'The public address that was handed in for whitelisting'
 complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -s 4 -d 'Use IPv4 only'
 complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -s 6 -d 'Use IPv6 only'
 complete -c vsipcheck -n '__fish_seen_subcommand_from pbx' -l source -x -d 'The local address to send from'

@@ -85,9 +85,10 @@ def test_a_reports_public_address_is_taken(
     path = tmp_path / "report.json"
     measured = with_address(report, "49.36.10.7")
     path.write_bytes(msgspec.json.encode(measured))
-    assert vsipcheck("config", "lint", "sip.conf", "--report", str(path)).code == 0
-    assert runs.settings.public_address == "49.36.10.7"
-    runs.given.clear()
+    for command in ("config lint sip.conf", "pbx 192.0.2.7", "message lint -"):
+        assert vsipcheck(*command.split(), "--report", str(path)).code == 0
+        assert runs.settings.public_address == "49.36.10.7"
+        runs.given.clear()
     for other, said in (
         (msgspec.structs.replace(measured, redacted=True), "were replaced"),
         (msgspec.structs.replace(measured, simulated=True), "a demo measured no address of yours"),

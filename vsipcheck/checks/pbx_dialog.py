@@ -193,8 +193,8 @@ def _judge_hop(
             "other_address",
             f"The {where}, is a public address. Whether it is the PBX's, nothing here tells.",
             domain=FaultDomain.UNDETERMINED,
-            settle_by="Run it with the checks that measure the public address: `vsipcheck all --pbx`, with --expect-ip "
-            "where the address is known.",
+            settle_by="Name the PBX's public address with --expect-ip, or give --report of a run beside it; "
+            "`vsipcheck all --pbx` measures it.",
         )
     known = " or ".join(sorted(public)) if pbx.seen_from_inside else there
     return told(

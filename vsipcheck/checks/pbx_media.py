@@ -638,5 +638,6 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozen
         f"{whose}, and its firewall lets the provider's media in there.",
         domain=FaultDomain.PBX if public else FaultDomain.UNDETERMINED,
         remedy=EXTERNAL,
-        settle_by="Compare it with nat.public_address of a run beside the PBX; --rtp shows whether audio returns.",
+        settle_by="Compare it with nat.public_address of a run beside the PBX (--report, --expect-ip); --rtp shows "
+        "whether audio returns.",
     )

@@ -126,7 +126,7 @@ def path(request: Request) -> int:
 
 
 @app.command()
-@accepts("pbx_host", *CALL, "profile", *COMMON, *TICKET)
+@accepts("pbx_host", *CALL, "profile", "measured_by", "expect_ip", *COMMON, *TICKET)
 def pbx(request: Request) -> int:
     """Ask your own PBX what the trunk would ask of it; with --invite, call it. Sends to that host alone."""
     from vsipcheck.cli.run import run_checks
