@@ -930,7 +930,7 @@ DIALOG: list[tuple[str, Talk, Status, str]] = [
 
 def test_of_x_exotel_headers_no_more_is_said_than_was_seen() -> None:
     summary = judged(*ALIVE, answered(), **CALLED)["pbx.dialog"].summary
-    assert "its X-Exotel header fields kept no call from being answered" in summary
+    assert "the X-Exotel header fields of our INVITE did not keep it from answering" in summary
 
 
 @pytest.mark.parametrize(("call", "status", "reason"), [row[1:] for row in DIALOG], ids=[row[0] for row in DIALOG])

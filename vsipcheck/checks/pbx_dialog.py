@@ -368,7 +368,7 @@ def _ended(call: PlacedCall, told: partial[Finding]) -> Finding:
     if call.renegotiations:
         more.append(f"the PBX renegotiated the call (re-INVITE or UPDATE: {call.renegotiations})")
     if isinstance(call.invite, SipRequest) and call.invite.headers_named("X-Exotel-CallSid"):
-        more.append("its X-Exotel header fields kept no call from being answered")
+        more.append("the X-Exotel header fields of our INVITE did not keep it from answering")
     tail = f"; {' and '.join(more)}" if more else ""
     end = f"BYE got {call.bye_status}" if call.bye_status is not None else "it was ended from both sides"
     return told(
