@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from vsipcheck.checks.config_asterisk import home_of, rtp_name, setting_of
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_trunk import (
+    SIP_PORT,
     Codecs,
     Destination,
     External,
@@ -17,9 +18,10 @@ from vsipcheck.checks.config_trunk import (
     Setting,
     Switch,
     Trunk,
+    bound_address,
     erase,
     is_provider,
-    port_of,
+    number_of,
     split_host,
 )
 from vsipcheck.model import Profile
@@ -35,8 +37,6 @@ from vsipcheck.wire.asterisk import (
 )
 
 _NO_PEERS = frozenset({"general", "authentication"})
-_EXTERNAL = ("externaddr", "externip", "externhost", "media_address")
-_PORT = 5060
 
 
 class _Peer:
@@ -158,12 +158,12 @@ def _destinations(peer: _Peer) -> tuple[Destination, ...]:
     name, port = split_host(rest if marked else written)
     in_name = setting is host and port is not None
     if setting is host and port is None:
-        port = port_of(peer.own("port").value)
+        port = number_of(peer.own("port").value)
     transport = peer.get("transport", default="udp")
     first = next(iter(split_list((transport.value or "").lower())), "udp")
     if marked:
         first, transport = scheme.strip().lower(), setting
-    return (Destination(name, _PORT if port is None else port, first, setting, transport, in_name),)
+    return (Destination(name, SIP_PORT if port is None else port, first, setting, transport, in_name),)
 
 
 def _listening(peer: _Peer) -> Listening:
@@ -172,16 +172,16 @@ def _listening(peer: _Peer) -> Listening:
     bind = _general(peer, "tcpbindaddr")
     port = None
     if bind.value is not None:
-        port = split_host(bind.value)[1] or _PORT
+        port = split_host(bind.value)[1] or SIP_PORT
     else:
         bind = _general(peer, "bindaddr")
         port = split_host(bind.value)[1] if bind.value is not None else None
         if port is None:
-            bind = _general(peer, "bindport", str(_PORT), "port")
-            port = port_of(bind.value)
-            port = _PORT if port is None else port
+            bind = _general(peer, "bindport", str(SIP_PORT), "port")
+            port = number_of(bind.value)
+            port = SIP_PORT if port is None else port
     outside = _general(peer, "externtcpport")
-    if (mapped := port_of(outside.value)) is not None:
+    if (mapped := number_of(outside.value)) is not None:
         port, bind = mapped, outside
     else:
         for key in ("externaddr", "externip", "externhost"):
@@ -254,8 +254,7 @@ def _external(peer: _Peer) -> External:
         (
             host
             for key in ("tcpbindaddr", "bindaddr", "udpbindaddr")
-            if (value := _general(peer, key).value) is not None
-            and (host := split_host(value)[0]) not in ("", "0.0.0.0", "::")
+            if (host := bound_address(_general(peer, key).value)) is not None
         ),
         None,
     )

@@ -6,8 +6,9 @@ import os
 import re
 from collections.abc import Sequence
 
-from vsipcheck.checks.config_files import Dialect
+from vsipcheck.checks.config_files import Configuration, Dialect
 from vsipcheck.checks.config_trunk import (
+    SIP_PORT,
     Codecs,
     Destination,
     External,
@@ -18,16 +19,17 @@ from vsipcheck.checks.config_trunk import (
     Setting,
     Switch,
     Trunk,
+    bound_address,
     is_provider,
     network_of,
-    port_of,
+    number_of,
     split_uri,
 )
 from vsipcheck.model import Profile
 from vsipcheck.wire.asterisk import Place, split_list
 from vsipcheck.wire.freeswitch import AccessList, FreeSwitchConfig, Gateway, Param, SipProfile, is_true
+from vsipcheck.wire.freeswitch import Configuration as SwitchXml
 
-_PORT = 5060
 _UNREAD = "the SIP profile of the gateway was not among the files"
 _INDENT = re.compile(r"[ \t]*")
 
@@ -47,6 +49,14 @@ def home_before(place: Place, config: FreeSwitchConfig, params: Sequence[Param])
     indent = _INDENT.match(like)
     lead = indent[0] if indent else ""
     return Home(place.path, place.line, xml=True, indent=lead if params else f"{lead}  ")
+
+
+def switch_of(configuration: Configuration) -> tuple[SwitchXml, FreeSwitchConfig] | None:
+    """FreeSWITCH's switch.conf.xml, wherever it was read."""
+    for one in configuration.of(Dialect.FREESWITCH):
+        if one.freeswitch is not None and (found := one.freeswitch.configuration("switch.conf")) is not None:
+            return found, one.freeswitch
+    return None
 
 
 class _Profile:
@@ -174,7 +184,7 @@ def _destinations(gateway: Gateway) -> tuple[Destination, ...]:
     if transport is None:
         transport = registered.value.lower() if registered is not None else "udp"
         decided = param_setting(registered, "register-transport", "udp")
-    return (Destination(host, port if port is not None else _PORT, transport, setting, decided),)
+    return (Destination(host, port if port is not None else SIP_PORT, transport, setting, decided),)
 
 
 def _contact_transport(gateway: Gateway) -> Setting | None:
@@ -195,10 +205,10 @@ def _listening(settings: _Profile, sip_profile: SipProfile | None, config: FreeS
     enabled = True
     if bound.value is not None and "transport=" in bound.value.lower():
         enabled = "tcp" in split_list(bound.value.lower().partition("transport=")[2].partition(";")[0])
-    port = settings.get("sip-port", default=str(_PORT))
+    port = settings.get("sip-port", default=str(SIP_PORT))
     outside = settings.get("ext-sip-port")
     port = outside if outside.written else port
-    number = port_of(port.value)
+    number = number_of(port.value)
     if number is None:
         return Listening(enabled if not enabled else None, bound if not enabled else port, home=home)
     return Listening(enabled, bound, (Listener(number, port),), home)
@@ -296,14 +306,14 @@ def _external(
         found = settings.get(key)
         return found if found.written else None
 
-    bound = settings.get("sip-ip").value
+    bound = settings.get("sip-ip").value or ""
     return External(
         signalling=told(keys[0]),
         media=told(keys[1]),
         local_networks=None,
         home=home_before(sip_profile.end, config, sip_profile.params),
         keys=keys,
-        bound=bound if bound and "$" not in bound and bound not in ("0.0.0.0", "::") else None,
+        bound=None if "$" in bound else bound_address(bound),
     )
 
 

@@ -44,6 +44,14 @@ def insert_after(path: str, line: int, *lines: str) -> Edit:
     return Edit(path, line + 1, line, lines)
 
 
+def merged(edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Edits at one point as one."""
+    found: dict[tuple[str, int, int], list[str]] = {}
+    for edit in edits:
+        found.setdefault((edit.path, edit.first, edit.last), []).extend(edit.lines)
+    return tuple(Edit(path, first, last, tuple(lines)) for (path, first, last), lines in found.items())
+
+
 def unified_diff(edits: Sequence[Edit], texts: Mapping[str, Text]) -> str | None:
     """A diff that `patch -p0` applies. None where it would have to show a line that is masked, or to change a file that
     has no name.

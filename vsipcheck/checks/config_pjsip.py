@@ -11,6 +11,7 @@ from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_patch import Edit
 from vsipcheck.checks.config_pjsip_options import knows, owner_of
 from vsipcheck.checks.config_trunk import (
+    SIP_PORT,
     Codecs,
     Destination,
     External,
@@ -23,9 +24,10 @@ from vsipcheck.checks.config_trunk import (
     Switch,
     Trunk,
     Way,
+    bound_address,
     erase,
     is_provider,
-    port_of,
+    number_of,
     split_host,
     split_uri,
 )
@@ -40,7 +42,6 @@ from vsipcheck.wire.asterisk import (
     split_list,
 )
 
-_PORT = 5060
 _WIZARD = "wizard"
 
 
@@ -179,23 +180,13 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
     named = split_list(endpoint.get("aors").value or "")
     aors = [_Object(world.of("aor")[name]) for name in named if name in world.of("aor")]
     unread = [name for name in named if name not in world.of("aor")]
-    contacts = [setting_of(variable, "contact") for aor in aors for variable in aor.all("contact")]
-    contacts = [
-        Setting(contact.key, uri, contact.place, contact.raw, contact.own)
-        for contact in contacts
-        for uri in split_list(contact.value or "")
-    ]
+    contacts = [item for aor in aors for item in _items(aor.section, "contact")]
     identifies = [
         section
         for section in world.of("identify").values()
         if (whose := section.last("endpoint")) is not None and whose.value == endpoint.name
     ]
-    matches = [
-        Setting("match", one, variable.place, variable.raw, variable.inherited_from is None)
-        for section in identifies
-        for variable in section.all("match")
-        for one in split_list(variable.value)
-    ]
+    matches = [item for section in identifies for item in _items(section, "match")]
     proxy = endpoint.get("outbound_proxy")
     refusals = [
         *world.refusals("config.peer", "endpoint", [endpoint]),
@@ -235,24 +226,11 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
 
 def _of_wizard(section: Section, world: _World, profile: Profile) -> Trunk | None:
     whole, endpoint = _Object(section), _Object(section, "endpoint/")
-    remote = [
-        Setting("remote_hosts", one, variable.place, variable.raw, variable.inherited_from is None)
-        for variable in section.all("remote_hosts")
-        for one in split_list(variable.value)
-    ]
+    remote = _items(section, "remote_hosts")
     pattern = whole.get("contact_pattern", default="sip:${REMOTE_HOST}")
-    contacts = [
-        Setting(one.key, (pattern.value or "").replace("${REMOTE_HOST}", one.value or ""), one.place, one.raw, one.own)
-        for one in remote
-    ]
-    written = [
-        Setting("identify/match", one, variable.place, variable.raw, variable.inherited_from is None)
-        for variable in section.all("identify/match")
-        for one in split_list(variable.value)
-    ]
-    matches = written or [
-        Setting(one.key, split_host(one.value or "")[0], one.place, one.raw, one.own) for one in remote
-    ]
+    contacts = [replace(one, value=(pattern.value or "").replace("${REMOTE_HOST}", one.value or "")) for one in remote]
+    matches = _items(section, "identify/match")
+    matches = matches or [replace(one, value=split_host(one.value or "")[0]) for one in remote]
     hosts = [split_host(one.value or "")[0] for one in remote] + [endpoint.get("from_domain").value or ""]
     if not any(is_provider(host, profile) for host in hosts if host):
         return None
@@ -281,6 +259,15 @@ def _of_wizard(section: Section, world: _World, profile: Profile) -> Trunk | Non
     )
 
 
+def _items(section: Section, key: str) -> list[Setting]:
+    """Every item of the lists of that key, each as a setting of its own."""
+    return [
+        replace(setting_of(variable, key), value=item)
+        for variable in section.all(key)
+        for item in split_list(variable.value)
+    ]
+
+
 def _registers(section: Section, endpoint: str, profile: Profile) -> bool:
     named = section.last("endpoint")
     if named is not None and named.value == endpoint:
@@ -307,7 +294,7 @@ def _without(section: Section) -> Edit:
 
 
 def _default_port(transport: str) -> int:
-    return 5061 if transport == "tls" else _PORT
+    return 5061 if transport == "tls" else SIP_PORT
 
 
 def _trunk(
@@ -463,9 +450,9 @@ def _listening(named: Setting, world: _World) -> Listening:
     listeners = []
     for section in tcp:
         bind = setting_of(section.last("bind"), "bind", "0.0.0.0")
-        port = split_host(bind.value or "")[1] or _PORT
+        port = split_host(bind.value or "")[1] or SIP_PORT
         outside = setting_of(section.last("external_signaling_port"), "external_signaling_port")
-        if (told := port_of(outside.value)) is not None:
+        if (told := number_of(outside.value)) is not None:
             port, bind = told, outside
         listeners.append(Listener(port, bind))
     return Listening(
@@ -505,14 +492,13 @@ def _external(named: Setting, endpoint: _Object, world: _World) -> External:
         return None if found is None else setting_of(found, key)
 
     bind = section.last("bind")
-    host = split_host(bind.value)[0] if bind is not None else ""
     return External(
         signalling=told(keys[0]),
         media=media if media.written else told(keys[1]),
         local_networks=tuple(setting_of(variable, "local_net") for variable in section.all("local_net", "localnet")),
         home=home_of(section),
         keys=keys,
-        bound=host if host not in ("", "0.0.0.0", "::") else None,
+        bound=bound_address(bind.value) if bind is not None else None,
         local_key="local_net",
         elsewhere=next(
             (

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from vsipcheck.checks.config_files import Dialect
-from vsipcheck.checks.config_patch import Edit
+from vsipcheck.checks.config_patch import Edit, insert_after, replace_line
 from vsipcheck.model import Profile
 from vsipcheck.wire.asterisk import Place
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+SIP_PORT = 5060  # of all three programs, where none is named
 
 _PLACEHOLDER = re.compile(
     r"<[^>]*>|\bYOUR[_-]|\b(?:x{3,}|changeme)\b|\baccount[_-]?sid\b|\bx\.x\.x\.x\b", re.IGNORECASE
@@ -70,7 +72,7 @@ class Home:
             old = over[index] if index < len(over) else None
             line = None if old is None or not old.own or old.raw is None else _rewritten(old.raw, key, value, self.xml)
             if line is not None and old is not None and old.place is not None:
-                edits.append(Edit(old.place.path, old.place.line, old.place.line, (line,)))
+                edits.append(replace_line(old.place.path, old.place.line, line))
             elif self.xml:
                 new.append(f'{self.indent}<param name="{key}" value="{value}"/>')
             else:
@@ -80,16 +82,17 @@ class Home:
         return tuple(edits)
 
     def insert(self, *lines: str) -> Edit:
-        return (
-            Edit(self.path, self.end, self.end - 1, lines)
-            if self.xml
-            else Edit(self.path, self.end + 1, self.end, lines)
-        )
+        return insert_after(self.path, self.end - 1 if self.xml else self.end, *lines)
 
 
 def erase(*settings: Setting) -> tuple[Edit, ...]:
     """Take the lines away."""
-    return tuple(Edit(s.place.path, s.place.line, s.place.line) for s in settings if s.place is not None)
+    return tuple(replace_line(s.place.path, s.place.line) for s in settings if s.place is not None)
+
+
+def as_own(setting: Setting | None) -> Setting | None:
+    """For what is written where it is about, whoever the trunk is: a setting of [general] or of a transport."""
+    return None if setting is None or not setting.written else replace(setting, own=True)
 
 
 def _rewritten(raw: str, key: str, value: str, xml: bool) -> str | None:
@@ -309,12 +312,18 @@ def split_host(text: str) -> tuple[str, int | None]:
         host, _, port = text.partition(":")
     else:
         host, port = text, ""
-    return host, port_of(port)
+    return host, number_of(port)
 
 
-def port_of(text: str | None) -> int | None:
-    """The port that is written there, None for anything else."""
-    return int(text) if text and re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) else None
+def number_of(text: str | None) -> int | None:
+    """The port or other small number that is written there, None for anything else."""
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,6}", text.strip(), re.ASCII) else None
+
+
+def bound_address(text: str | None) -> str | None:
+    """The one address that a setting binds to, None where it is any."""
+    host = split_host(text or "")[0]
+    return host if host not in ("", "0.0.0.0", "::") else None
 
 
 def split_uri(text: str) -> tuple[str, int | None, str | None]:
@@ -339,3 +348,11 @@ def network_of(text: str) -> Network | None:
 def contains(networks: Iterable[Network], address: str) -> bool:
     own = ipaddress.ip_address(address)
     return any(own.version == network.version and own in network for network in networks)
+
+
+def access_entries(rule: Setting) -> list[tuple[bool, Network]]:
+    """What a permit or deny names: whether it is let in, and the network. "!" turns one around."""
+    items = [item.strip() for item in (rule.value or "").split(",")]
+    allows = rule.key.lower() == "permit"
+    found = [(allows is not item.startswith("!"), network_of(item.removeprefix("!"))) for item in items]
+    return [(lets_in, network) for lets_in, network in found if network is not None]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vsipcheck.checks.config_patch import Edit
+from vsipcheck.checks.config_files import Configuration
+from vsipcheck.checks.config_patch import Edit, merged
+from vsipcheck.checks.config_trunk import Trunk
 from vsipcheck.model import Confidence, Failure, FaultDomain, Profile, Settings, Status
 from vsipcheck.wire.asterisk import Place
 
@@ -33,8 +35,9 @@ GUIDE_SECTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a judge knows beside the configuration."""
+    """What a judge knows beside the trunk: the configuration that it stands in, and what else the run saw."""
 
+    configuration: Configuration
     profile: Profile
     settings: Settings
     public_address: str | None = None  # of the customer, as measured
@@ -45,7 +48,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one rule says. `edits` mend it; `place` is the line that decided."""
+    """What one rule says. `edits` mend it; `place` is the line that decided. `target` is None where it is the trunk."""
 
     status: Status
     reason: str
@@ -57,6 +60,7 @@ class Verdict:
     confidence: Confidence = Confidence.PROVEN
     failure: Failure | None = None
     fault_domain: FaultDomain | None = None  # None: the PBX's, or nobody's as long as it is unknown
+    target: str | None = None
 
 
 def not_read(what: str, why: str | None, place: Place | None) -> Verdict:
@@ -67,4 +71,24 @@ def not_read(what: str, why: str | None, place: Place | None) -> Verdict:
         f"{what} not seen: {why}.",
         settle_by="Give that file as well.",
         place=place,
+    )
+
+
+def with_refusals(verdict: Verdict, finding_id: str, trunk: Trunk) -> Verdict:
+    """The verdict, or that the PBX has nothing of what it is about. What mends both is one diff."""
+    own = [refusal for refusal in trunk.refusals if refusal.finding_id == finding_id]
+    first = next(iter(own), None)
+    bad = verdict.status in (Status.WARN, Status.FAIL)
+    if first is None or (bad and not first.certain):
+        return verdict
+    whole = all(refusal.edits for refusal in own)
+    edits = [edit for refusal in own for edit in refusal.edits]
+    return Verdict(
+        Status.FAIL if first.certain else Status.WARN,
+        first.reason,
+        f"{first.summary} {verdict.summary}" if bad else first.summary,
+        f"{first.remedy} {verdict.remedy}" if bad and verdict.remedy else first.remedy,
+        place=first.place,
+        edits=merged((*edits, *verdict.edits)) if whole else (),
+        confidence=Confidence.PROVEN if first.certain else Confidence.LIKELY,
     )
