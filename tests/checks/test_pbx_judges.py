@@ -221,6 +221,7 @@ def test_how_to_let_the_test_in_names_the_address_that_the_pbx_saw() -> None:
 
 # --- OPTIONS
 
+CALL_ALONE = ("Allow", "INVITE, ACK, CANCEL, BYE")
 OPTIONS: list[tuple[str, Sequence[Fact], Status, str, FaultDomain | None]] = [
     ("200", ALIVE, PASS, "answered", None),
     (
@@ -231,6 +232,8 @@ OPTIONS: list[tuple[str, Sequence[Fact], Status, str, FaultDomain | None]] = [
         None,
     ),
     ("405", [connection(), options(says(405))], PASS, "allow_absent", None),
+    ("405 with Allow", [connection(), options(says(405, "x", CALL_ALONE))], PASS, "answered", None),
+    ("an Allow without OPTIONS", [connection(), options(says(200, "x", CALL_ALONE))], PASS, "answered", None),
     ("501", [connection(), options(says(501))], PASS, "allow_absent", None),
     ("no Allow", [connection(), options(says(200))], PASS, "allow_absent", None),
     (

@@ -20,10 +20,10 @@ from vsipcheck.wire.sip import SipResponse, split_list
 
 OPTIONS_FINDING = "pbx.options"
 
-# A call needs these. RFC 3261 §13, §9, §15, and §11 for whoever asks whether the PBX is alive.
-CALL_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
+# A call needs these: RFC 3261 §13, §9, §15. OPTIONS is none of them: a 405 to it names all the others (§21.4.6).
+_CALL_METHODS = ("INVITE", "ACK", "CANCEL", "BYE")
 # The rest of the Allow in the guide's section A.
-TRUNK_EXTRAS = ("REFER", "SUBSCRIBE", "NOTIFY", "INFO", "PUBLISH", "MESSAGE")
+_TRUNK_EXTRAS = ("REFER", "SUBSCRIBE", "NOTIFY", "INFO", "PUBLISH", "MESSAGE")
 
 _Told = Callable[..., Finding]
 
@@ -154,7 +154,7 @@ def _methods(answer: SipResponse, code: str, headers: str, told: _Told) -> Findi
             "allow_absent",
             f"{code}. It names no methods (no Allow), which says nothing about them.{headers}",
         )
-    missing = [method for method in CALL_METHODS if method not in allowed]
+    missing = [method for method in _CALL_METHODS if method not in allowed]
     if missing:
         return told(
             Status.WARN,
@@ -162,7 +162,7 @@ def _methods(answer: SipResponse, code: str, headers: str, told: _Told) -> Findi
             f"{code}. Its Allow leaves out {', '.join(missing)}, which a call of the trunk's needs.{headers}",
             remedy=f"Allow {', '.join(missing)} on the PBX.",
         )
-    without = [method for method in TRUNK_EXTRAS if method not in allowed]
+    without = [method for method in _TRUNK_EXTRAS if method not in allowed]
     more = f" Of the trunk's own methods it has not {', '.join(without)}, which no call needs." if without else ""
     return told(
         Status.PASS,
