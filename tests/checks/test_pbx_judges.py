@@ -808,6 +808,7 @@ CONTACT: list[tuple[str, Talk, Status, str]] = [
     ("the same, mapped", answered(contact=f"<sip:x@[{MAPPED}]:5061;transport=tcp>"), WARN, "mapped_address"),
     ("private, mapped", answered(contact="<sip:x@[::ffff:10.0.0.5]:5061;transport=tcp>"), FAIL, "private_address"),
     ("a name", answered(contact="<sip:x@pbx.example.com:5061;transport=tcp>"), WARN, "hostname"),
+    ("a name without a port", answered(contact="<sip:x@pbx.example.com;transport=tcp>"), WARN, "hostname"),
     ("another public one", answered(contact="<sip:x@49.36.10.99:5061;transport=tcp>"), WARN, "other_address"),
     ("inside", answered(address=INSIDE), UNKNOWN, "seen_from_inside"),
     ("inside, TLS", answered(address=INSIDE, contact=f"<sips:x@{INSIDE}>"), FAIL, "tls"),
@@ -827,10 +828,19 @@ def test_contact(call: Talk, status: Status, reason: str) -> None:
     holds(finding, status, reason, domain_of(status))
 
 
-@pytest.mark.parametrize(("address", "status", "reason"), [(PUBLIC, PASS, "same_host"), (INSIDE, *FROM_INSIDE)])
-def test_the_name_it_was_called_by(address: str, status: Status, reason: str) -> None:
-    # What a name means to the provider, the PBX's own network does not tell.
-    call = answered(address=address, contact="<sip:x@PBX.example.com.:5061;transport=tcp>")
+@pytest.mark.parametrize(
+    ("address", "port", "status", "reason"),
+    [
+        (PUBLIC, ":5061", PASS, "same_host"),
+        # What a name means to the provider, the PBX's own network does not tell.
+        (INSIDE, ":5061", *FROM_INSIDE),
+        # Which port that is, SRV records have to say.
+        (PUBLIC, "", WARN, "hostname"),
+        (PUBLIC, ":5060", WARN, "other_port"),
+    ],
+)
+def test_the_name_it_was_called_by(address: str, port: str, status: Status, reason: str) -> None:
+    call = answered(address=address, contact=f"<sip:x@PBX.example.com.{port};transport=tcp>")
     facts = facts_of(*beside(call), call)
     settings = settings_for("pbx.example.com", **CALLED)
     found = {each.id: each for each in pbx_check.judge(facts, PROFILE, settings)}

@@ -141,14 +141,16 @@ def _judge_hop(
             f"{transport.upper()}. Many peers stay on the connection all the same.",
             remedy=f"Let the PBX write `;transport={transport}` into Contact.",
         )
-    if (uri.port or _DEFAULT_PORT) != pbx.port:
+    # RFC 3263 §4.2: a name without a port is for SRV to tell.
+    port = uri.port or (None if kind is None else _DEFAULT_PORT)
+    if port not in (None, pbx.port):
         return told(
             Status.WARN,
             "other_port",
-            f"The {where}, is port {uri.port or _DEFAULT_PORT}, and the PBX was called on {pbx.port}: new connections "
-            "of the trunk for ACK and BYE go there.",
-            remedy=f"See that {transport.upper()} {uri.port or _DEFAULT_PORT} of the PBX is open to the provider, or "
-            f"let the PBX name {pbx.port}.",
+            f"The {where}, is port {port}, and the PBX was called on {pbx.port}: new connections of the trunk for ACK "
+            "and BYE go there.",
+            remedy=f"See that {transport.upper()} {port} of the PBX is open to the provider, or let the PBX name "
+            f"{pbx.port}.",
         )
     if is_mapped(uri.host):
         return proven(
@@ -158,15 +160,14 @@ def _judge_hop(
             remedy=f"Let the PBX write {address}.",
         )
     as_called = uri.host.lower().rstrip(".") == pbx.host.lower().rstrip(".")
-    if kind is None and as_called and not pbx.seen_from_inside:
-        return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
-    if kind is None and not as_called:
+    if kind is None and not (as_called and port):
+        which = "a name without a port" if as_called else "a name other than the one it was called by"
         return told(
             Status.WARN,
             "hostname",
-            f"The {where}, is a name other than the one it was called by: the provider has to look it up.",
-            domain=FaultDomain.PBX,
-            remedy="See that the name resolves for everybody to the PBX's public address, or let the PBX name that.",
+            f"The {where}, is {which}: the provider has to look it up{'' if port else ', SRV first (RFC 3263 §4.2)'}.",
+            remedy="See that the name resolves for everybody to the PBX's public address and port, or let the PBX name "
+            "those.",
         )
     if pbx.seen_from_inside and kind is not AddressClass.GLOBAL:
         return told(
@@ -178,7 +179,7 @@ def _judge_hop(
             domain=FaultDomain.UNDETERMINED,
             settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
         )
-    if address == there:
+    if kind is None or address == there:
         return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
     if address in public:
         return told(
