@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from vsipcheck.checks.message_calls import SAVE_WHOLE, Invite, number_in, quoted, uri_in
-from vsipcheck.checks.message_headers import E164
+from vsipcheck.checks.message_calls import SAVE_WHOLE, Invite
+from vsipcheck.checks.message_places import E164, number_in, quoted, uri_in
 from vsipcheck.model import Finding, Settings, Status
 
 ID = "call.caller_id"

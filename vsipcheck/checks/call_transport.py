@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message_calls import SAVE_WHOLE, Invite, quoted, uri_in
+from vsipcheck.checks.message_calls import SAVE_WHOLE, Invite
+from vsipcheck.checks.message_places import quoted, uri_in
 from vsipcheck.model import Finding, Profile, Status
 from vsipcheck.wire.sip import SipUri
 

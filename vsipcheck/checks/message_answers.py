@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message_calls import CALLEES_OWN, SHOW_ADDRESSES, Invite, quoted, unreachable, uri_in
+from vsipcheck.checks.message_calls import CALLEES_OWN, SHOW_ADDRESSES, Invite
+from vsipcheck.checks.message_places import quoted, unreachable, uri_in
 from vsipcheck.checks.message_sdp import offers_what_is_wanted
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status, first_sentence
 from vsipcheck.wire.sip import SipResponse, SipUri, split_list

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
-from urllib.parse import unquote
+from typing import NamedTuple
 
-from vsipcheck.checks.dns_answers import class_of
+from vsipcheck.checks.message_direction import Direction, Provider, route_of
+from vsipcheck.checks.message_places import unreachable
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.ip import AddressClass
-from vsipcheck.wire.sip import (
-    NameAddr,
-    SipMessage,
-    SipRequest,
-    SipResponse,
-    SipUri,
-    parse_name_addr,
-    parse_uri,
-    split_list,
-)
-from vsipcheck.wire.text import sanitise
+from vsipcheck.wire.sip import SipRequest, SipResponse, SipUri, parse_uri
 from vsipcheck.wire.trace import Trace, TracedMessage
-
-Direction = Literal["from_provider", "to_provider"]
 
 # Whole findings for each header field of each call: a trace of a busy hour is not judged call by call.
 MAX_INVITES = 10
 # The call was carried as far as it could: no answer, busy, cancelled, declined. RFC 3261 §21.
 CALLEES_OWN = (480, 486, 487, 600, 603)
-_SHOWN = 80
 # A capture on all interfaces shows one packet more than once. RFC 3261 §17.1.1.1: a repetition comes after T1, 0.5 s.
 _ONE_PACKET_S = 0.1
 # What shows packets, or segments of a stream, one by one, and so a long message in pieces.
@@ -39,27 +25,6 @@ _TABLES = {
     "from_provider": "Header Reference -- INVITE from Exotel",
     "to_provider": "Header Reference -- INVITE to Exotel",
 }
-# Nobody on the Internet can send a call to these. Documentation addresses are not among them: they stand where a person
-# wrote over the real ones.
-_UNREACHABLE = {
-    AddressClass.PRIVATE: "private (RFC 1918)",
-    AddressClass.SHARED: "of a carrier's NAT (RFC 6598)",
-    AddressClass.UNIQUE_LOCAL: "private (RFC 4193)",
-    AddressClass.LOOPBACK: "the host's own loopback",
-    AddressClass.LINK_LOCAL: "link-local",
-    AddressClass.UNSPECIFIED: "unspecified",
-    AddressClass.BROADCAST: "the broadcast address",
-    AddressClass.MULTICAST: "multicast, no single host's",
-    AddressClass.BENCHMARKING: "for benchmarks alone (RFC 2544)",
-    AddressClass.SERVICE_CONTINUITY: "within the host or its router (RFC 7335)",
-    AddressClass.MAPPED: "an IPv4 address in IPv6 form, which is never on the wire",
-    AddressClass.NAT64_LOCAL: "of a translator in the local network (RFC 8215)",
-    AddressClass.ORCHID: "no address that packets go to (RFC 7343)",
-    AddressClass.DISCARD: "where packets are discarded (RFC 6666)",
-    AddressClass.RESERVED: "reserved, and nobody's",
-}
-# Names that mean something in a local network alone. RFC 6761, RFC 6762, RFC 8375, and what routers make up.
-_LOCAL_NAMES = (".localhost", ".local", ".localdomain", ".invalid", ".home.arpa", ".internal", ".lan", ".home", ".corp")
 # What settles which way an INVITE goes.
 SHOW_ADDRESSES = "Hand in a trace that shows the addresses, or name your public address (--expect-ip)."
 SAVE_WHOLE = "Save the message whole: tcpdump with -s 0 into a file, and hand in that file."
@@ -245,123 +210,6 @@ def cut_here(invite: Invite, finding_id: str, says: str, what: str | None = None
     )
 
 
-def quoted(text: str | None) -> str:
-    """Text of a message as it may stand in a summary."""
-    return sanitise(text or "", max_length=_SHOWN)
-
-
-def unreachable(host: str | None) -> str | None:
-    """Why nobody on the Internet can send to the address; None where that is not so, or where it is a name."""
-    kind = class_of(host or "")
-    return _UNREACHABLE.get(kind) if kind is not None else None
-
-
-def is_local_name(host: str | None) -> bool:
-    """Whether a host is a name that nobody outside the local network can look up."""
-    name = (host or "").lower().rstrip(".")
-    is_name = class_of(name) is None and not name.replace(".", "").isdigit()
-    return bool(name) and is_name and ("." not in name or name.endswith(_LOCAL_NAMES))
-
-
-def number_in(uri: SipUri | None) -> str:
-    """The number that a SIP or tel URI names, without its parameters; empty where there is none. RFC 3261 §19.1.4: an
-    escaped + is a +."""
-    if uri is None:
-        return ""
-    return unquote((uri.user or (uri.opaque if uri.scheme == "tel" else "") or "").partition(";")[0])
-
-
-def address_in(value: str | None) -> NameAddr | None:
-    """The first address of a header value; None where there is none that can be read."""
-    try:
-        return parse_name_addr((split_list(value or "") or ("",))[0])
-    except WireError:
-        return None
-
-
-def uri_in(value: str | None) -> SipUri | None:
-    """The URI of the first address of a header value; None where there is none that can be read."""
-    address = address_in(value)
-    try:
-        return parse_uri(address.uri) if address else None
-    except WireError:
-        return None
-
-
-class Provider:
-    """What is the provider's and what is the customer's own, as far as the profile and the settings say."""
-
-    def __init__(self, profile: Profile, settings: Settings) -> None:
-        names = [pop.fqdn for pop in profile.signalling.pops]
-        # pstn.in2.exotel.com -> exotel.com
-        self.domains = {".".join(name.split(".")[-2:]) for name in names if not name[-1].isdigit() and "." in name}
-        self.addresses = {address for pop in profile.signalling.pops for address in pop.addresses}
-        self.addresses |= {media.address for media in profile.media.addresses} | set(names)
-        self.own = {address for address in (settings.public_address, settings.expect_ip) if address}
-        ours = {row.name.lower() for row in profile.headers if row.direction == "to_provider"}
-        self.marks = {
-            row.name
-            for row in profile.headers
-            if row.direction == "from_provider" and row.name.lower().startswith("x-") and row.name.lower() not in ours
-        }
-        self.signalling = profile.signalling
-
-    def has(self, host: str | None) -> bool:
-        """Whether a host is the provider's: one of its addresses, or a name in its domain."""
-        host = (host or "").lower().rstrip(".")
-        return host in self.addresses or any(host == each or host.endswith(f".{each}") for each in self.domains)
-
-    def direction_of(self, traced: TracedMessage, uri: SipUri | None) -> tuple[Direction | None, str]:
-        """Which way an INVITE goes, and what tells. The strongest sign decides; From and To do not count, since the
-        account's domain stands in either direction."""
-        source = traced.told.source[0] if traced.told.source else None
-        target, port = traced.told.destination or (None, None)
-        host = uri.host if uri else None
-        via = traced.message.top_via
-        mark = next((name for name in sorted(self.marks) if traced.message.header(name) is not None), None)
-        asked = next(iter(_routes(traced.message)), None)
-        routes = [found for header in traced.message.headers_named("Record-Route") if (found := uri_in(header.value))]
-        route = next((each.host for each in routes if self.has(each.host)), None)
-        sent_by = via.host if via else None
-        trunk, back = self.signalling.port, self.signalling.in_dialog_port
-        via_port = via.port if via else None
-        # The trunk's port counts where the provider can be: a PBX may listen on the same.
-        dialled = uri is not None and uri.port == trunk and unreachable(host) is None
-        signs: tuple[tuple[bool, Direction, str], ...] = (
-            (self.has(target), "to_provider", f"it was sent to {quoted(target)}"),
-            (self.has(source), "from_provider", f"it came from {quoted(source)}"),
-            (self.has(host), "to_provider", f"its Request-URI names {quoted(host)}"),
-            (asked is not None and self.has(asked.host), "to_provider", "its Route names the provider"),
-            (mark is not None, "from_provider", f"it carries {mark}"),
-            (target in self.own, "from_provider", f"it was sent to your public address {quoted(target)}"),
-            (source in self.own, "to_provider", f"it came from your public address {quoted(source)}"),
-            (route is not None, "from_provider", f"its Record-Route names {quoted(route)}"),
-            (self.has(sent_by), "from_provider", f"its Via names {quoted(sent_by)}"),
-            (host in self.own, "from_provider", f"its Request-URI names your public address {quoted(host)}"),
-            (sent_by in self.own, "to_provider", f"its Via names your public address {quoted(sent_by)}"),
-            (back is not None and via_port == back, "from_provider", f"its Via has port {back}, as the provider's do"),
-            (port == trunk, "to_provider", f"it was sent to port {trunk}, the trunk's"),
-            (dialled, "to_provider", f"its Request-URI has port {trunk}, the trunk's"),
-        )
-        nothing = "neither its Request-URI nor its header fields or addresses name the provider"
-        direction, why = next(((each, why) for holds, each, why in signs if holds), (None, nothing))
-        if direction == "to_provider" and unreachable(target):
-            return None, f"it was sent to {quoted(target)}, a hop inside your own network"
-        return direction, why
-
-
-def _routes(message: SipMessage) -> list[SipUri]:
-    """Where a request goes before its Request-URI: its Route header fields, if they are loose. RFC 3261 §16.12.1."""
-    values = [value for header in message.headers_named("Route") for value in split_list(header.value)]
-    found = [uri for value in values if (uri := uri_in(value)) is not None]
-    return found if found and is_loose(found[0]) else []
-
-
-def is_loose(uri: SipUri) -> bool:
-    """Whether a URI of Route or Record-Route has lr."""
-    return any(name.lower() == "lr" for name, _ in uri.params)
-
-
 def read_invites(trace: Trace, record: Record, profile: Profile, settings: Settings) -> tuple[Invite, ...]:
     """The INVITEs that begin calls, in the order of the trace: not those inside a call, no retransmission, and of a
     call whose INVITE was sent again with credentials the first only."""
@@ -415,7 +263,7 @@ def _invite(
         traced=traced,
         request=request,
         uri=uri,
-        route=next(iter(_routes(request)), None),
+        route=route_of(request),
         direction=direction,
         told_by=told_by,
         relayed=relayed,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message_calls import Invite, cut_here, quoted
+from vsipcheck.checks.message_calls import Invite, cut_here
 from vsipcheck.checks.message_headers import deviations_of, rows_of
+from vsipcheck.checks.message_places import quoted
 from vsipcheck.model import Confidence, Finding, Profile, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip import Grade, parse_name_addr

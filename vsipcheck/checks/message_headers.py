@@ -6,24 +6,23 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from vsipcheck.checks.message_calls import (
-    SHOW_ADDRESSES,
-    Invite,
-    cut_here,
+from vsipcheck.checks.message_calls import SHOW_ADDRESSES, Invite, cut_here
+from vsipcheck.checks.message_direction import is_loose
+from vsipcheck.checks.message_places import (
+    E164,
     is_local_name,
-    is_loose,
+    is_other_family,
     number_in,
     quoted,
     unreachable,
     uri_in,
 )
-from vsipcheck.checks.message_sdp import is_other_family, session_of
+from vsipcheck.checks.message_sdp import session_of
 from vsipcheck.model import Finding, HeaderRow, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip import Deviation, Grade, Header, SipUri, parse_message, split_list
 
 ID = "message.header"
-E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 # Without them no call can be set up and ended. RFC 3261 §13, §15.
 _NEEDED_METHODS = ("INVITE", "ACK", "CANCEL", "BYE")

@@ -7,7 +7,8 @@ from functools import partial
 from ipaddress import ip_address
 
 from vsipcheck.checks.dns_answers import class_of
-from vsipcheck.checks.message_calls import SHOW_ADDRESSES, Invite, cut_here, quoted, unreachable
+from vsipcheck.checks.message_calls import SHOW_ADDRESSES, Invite, cut_here
+from vsipcheck.checks.message_places import is_other_family, quoted, unreachable
 from vsipcheck.model import Finding, Profile, Settings, Status, first_sentence
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sdp import PCMA, MediaDescription, SessionDescription, parse_sdp, sdp_octets
@@ -64,15 +65,6 @@ def offers_what_is_wanted(invite: Invite, profile: Profile) -> bool:
     except WireError:
         return False
     return audio is not None and _is_plain(audio) and any(map(audio.has, profile.media.codecs))
-
-
-def is_other_family(host: str | None, profile: Profile) -> bool:
-    """Whether an address is of another family than all of the provider's."""
-    theirs = {ip_address(media.address).version for media in profile.media.addresses}
-    try:
-        return bool(theirs) and ip_address(host or "").version not in theirs
-    except ValueError:
-        return False
 
 
 def _is_plain(audio: MediaDescription) -> bool:

@@ -1,0 +1,86 @@
+"""Which way an INVITE goes: to the provider, or from there. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vsipcheck.checks.message_places import quoted, unreachable, uri_in
+from vsipcheck.model import Profile, Settings
+from vsipcheck.wire.sip import SipMessage, SipUri, split_list
+from vsipcheck.wire.trace import TracedMessage
+
+Direction = Literal["from_provider", "to_provider"]
+
+
+class Provider:
+    """What is the provider's and what is the customer's own, as far as the profile and the settings say."""
+
+    def __init__(self, profile: Profile, settings: Settings) -> None:
+        names = [pop.fqdn for pop in profile.signalling.pops]
+        # pstn.in2.exotel.com -> exotel.com
+        self.domains = {".".join(name.split(".")[-2:]) for name in names if not name[-1].isdigit() and "." in name}
+        self.addresses = {address for pop in profile.signalling.pops for address in pop.addresses}
+        self.addresses |= {media.address for media in profile.media.addresses} | set(names)
+        self.own = {address for address in (settings.public_address, settings.expect_ip) if address}
+        ours = {row.name.lower() for row in profile.headers if row.direction == "to_provider"}
+        self.marks = {
+            row.name
+            for row in profile.headers
+            if row.direction == "from_provider" and row.name.lower().startswith("x-") and row.name.lower() not in ours
+        }
+        self.signalling = profile.signalling
+
+    def has(self, host: str | None) -> bool:
+        """Whether a host is the provider's: one of its addresses, or a name in its domain."""
+        host = (host or "").lower().rstrip(".")
+        return host in self.addresses or any(host == each or host.endswith(f".{each}") for each in self.domains)
+
+    def direction_of(self, traced: TracedMessage, uri: SipUri | None) -> tuple[Direction | None, str]:
+        """Which way an INVITE goes, and what tells. The strongest sign decides; From and To do not count, since the
+        account's domain stands in either direction."""
+        source = traced.told.source[0] if traced.told.source else None
+        target, port = traced.told.destination or (None, None)
+        host = uri.host if uri else None
+        via = traced.message.top_via
+        mark = next((name for name in sorted(self.marks) if traced.message.header(name) is not None), None)
+        asked = route_of(traced.message)
+        routes = [found for header in traced.message.headers_named("Record-Route") if (found := uri_in(header.value))]
+        route = next((each.host for each in routes if self.has(each.host)), None)
+        sent_by = via.host if via else None
+        trunk, back = self.signalling.port, self.signalling.in_dialog_port
+        via_port = via.port if via else None
+        # The trunk's port counts where the provider can be: a PBX may listen on the same.
+        dialled = uri is not None and uri.port == trunk and unreachable(host) is None
+        signs: tuple[tuple[bool, Direction, str], ...] = (
+            (self.has(target), "to_provider", f"it was sent to {quoted(target)}"),
+            (self.has(source), "from_provider", f"it came from {quoted(source)}"),
+            (self.has(host), "to_provider", f"its Request-URI names {quoted(host)}"),
+            (asked is not None and self.has(asked.host), "to_provider", "its Route names the provider"),
+            (mark is not None, "from_provider", f"it carries {mark}"),
+            (target in self.own, "from_provider", f"it was sent to your public address {quoted(target)}"),
+            (source in self.own, "to_provider", f"it came from your public address {quoted(source)}"),
+            (route is not None, "from_provider", f"its Record-Route names {quoted(route)}"),
+            (self.has(sent_by), "from_provider", f"its Via names {quoted(sent_by)}"),
+            (host in self.own, "from_provider", f"its Request-URI names your public address {quoted(host)}"),
+            (sent_by in self.own, "to_provider", f"its Via names your public address {quoted(sent_by)}"),
+            (back is not None and via_port == back, "from_provider", f"its Via has port {back}, as the provider's do"),
+            (port == trunk, "to_provider", f"it was sent to port {trunk}, the trunk's"),
+            (dialled, "to_provider", f"its Request-URI has port {trunk}, the trunk's"),
+        )
+        nothing = "neither its Request-URI nor its header fields or addresses name the provider"
+        direction, why = next(((each, why) for holds, each, why in signs if holds), (None, nothing))
+        if direction == "to_provider" and unreachable(target):
+            return None, f"it was sent to {quoted(target)}, a hop inside your own network"
+        return direction, why
+
+
+def route_of(message: SipMessage) -> SipUri | None:
+    """Where a request goes before its Request-URI: its first Route, if that is loose. RFC 3261 §16.12.1."""
+    values = [value for header in message.headers_named("Route") for value in split_list(header.value)]
+    first = next((uri for value in values if (uri := uri_in(value)) is not None), None)
+    return first if first is not None and is_loose(first) else None
+
+
+def is_loose(uri: SipUri) -> bool:
+    """Whether a URI of Route or Record-Route has lr."""
+    return any(name.lower() == "lr" for name, _ in uri.params)
