@@ -643,6 +643,8 @@ DTMF: list[tuple[str, Talk, Status, str]] = [
     ("another number", answered(sdp(PCMA, PCMU, telephone_event(101))), WARN, "other_payload_type"),
     ("another clock", answered(sdp(PCMA, EVENT._replace(clock_rate_hz=48000))), WARN, "other_clock"),
     ("another clock beside it", answered(sdp(PCMA, WIDE_EVENT, EVENT)), PASS, "telephone_event"),
+    ("another number beside it", answered(sdp(PCMA, telephone_event(101), EVENT)), PASS, "telephone_event"),
+    ("another clock by its number", answered(sdp(PCMA, Codec(96, "telephone-event", 48000))), WARN, "other_clock"),
 ]
 
 

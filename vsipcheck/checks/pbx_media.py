@@ -40,9 +40,8 @@ def audio_codecs(audio: MediaDescription) -> list[str]:
 
 
 def telephone_events(audio: MediaDescription) -> list[Codec]:
-    """An audio section's telephone-events, that of G.711's clock first: wideband codecs have theirs beside it."""
-    events = [codec for codec in audio.codecs if codec.name == "TELEPHONE-EVENT"]
-    return sorted(events, key=lambda codec: codec.clock_rate_hz != _CLOCK_HZ)
+    """An audio section's telephone-events: wideband codecs have theirs beside that of G.711."""
+    return [codec for codec in audio.codecs if codec.name == "TELEPHONE-EVENT"]
 
 
 # --- codecs
@@ -370,8 +369,13 @@ def judge_dtmf(pbx: Pbx, calls: Calls) -> Finding | None:
     audio = description.audio if description is not None else None
     if call is None or audio is None or audio.port == 0:
         return _dtmf_shown(pbx, calls)
-    event = next(iter(telephone_events(audio)), None)
     offered = next(iter(telephone_events(call.offer)), None) if call.offer is not None else None
+    number = offered.payload_type if offered is not None else None
+    event = min(
+        telephone_events(audio),
+        key=lambda codec: (codec.clock_rate_hz != _CLOCK_HZ, codec.payload_type != number),
+        default=None,
+    )
     if event is None:
         return verdict(
             DTMF,
@@ -397,13 +401,13 @@ def judge_dtmf(pbx: Pbx, calls: Calls) -> Finding | None:
             confidence=Confidence.PROVEN,
             remedy="Let the PBX answer telephone-event with the clock rate of the audio codec.",
         )
-    if offered is not None and offered.payload_type != event.payload_type:
+    if number not in (None, event.payload_type):
         return verdict(
             DTMF,
             pbx,
             Status.WARN,
             "other_payload_type",
-            f"The PBX's answer has {told}, offered as {offered.payload_type}: legal, and some peers lose key presses "
+            f"The PBX's answer has {told}, offered as {number}: legal, and some peers lose key presses "
             "over it (RFC 3264 §6.1 asks to keep the number).",
             facts=[call.exchange],
             confidence=Confidence.PROVEN,
