@@ -614,6 +614,22 @@ def test_direction_of_an_invite_whose_marks_were_stripped(above: bytes, asked: d
     assert told_by in finding.summary
 
 
+@pytest.mark.parametrize(
+    "above",
+    [
+        b"45.95.147.1:5099 -> 203.0.113.9:5060",  # a scanner, or a phone away from the office
+        b"45.95.147.1:5099 -> 203.0.113.9:5070",  # to a PBX that listens on the trunk's port
+        b"203.0.113.9:5060 -> 185.45.152.1:5060",  # another trunk
+    ],
+)
+def test_your_own_address_alone_makes_no_call_the_trunks(above: bytes) -> None:
+    data = sample(OUT, ("@acme.pstn.exotel.com", "@203.0.113.9"), ("@pstn.in2.exotel.com:5070", "@203.0.113.9:5070"))
+    found = lint(b"2025/11/24 16:00:00.0 " + above + b"\n" + data, public_address="203.0.113.9")
+    assert one(found, "message.header", "INVITE").reason == "direction_unknown"
+    assert "calls of other trunks and phones" in one(found, "message.framing").summary
+    assert not [each for each in found if each.status in (_W, _F)]
+
+
 def test_an_unknown_direction_judges_what_does_not_depend_on_it() -> None:
     found = lint(anonymous())
     header = one(found, "message.header", "INVITE")

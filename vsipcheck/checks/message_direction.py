@@ -36,8 +36,9 @@ class Provider:
         return host in self.addresses or any(host == each or host.endswith(f".{each}") for each in self.domains)
 
     def direction_of(self, traced: TracedMessage, uri: SipUri | None) -> tuple[Direction | None, str]:
-        """Which way an INVITE goes, and what tells. The strongest sign decides; From and To do not count, since the
-        account's domain stands in either direction."""
+        """Which way an INVITE goes, and what tells. The strongest sign decides. The account's domain in From stands in
+        either direction; without it, your own address alone tells nothing, since phones, other trunks and scanners use
+        that as well."""
         source = traced.told.source[0] if traced.told.source else None
         target, port = traced.told.destination or (None, None)
         host = uri.host if uri else None
@@ -50,24 +51,28 @@ class Provider:
         trunk, back = self.signalling.port, self.signalling.in_dialog_port
         via_port = via.port if via else None
         # The trunk's port counts where the provider can be: a PBX may listen on the same.
-        dialled = uri is not None and uri.port == trunk and unreachable(host) is None
+        dialled = uri is not None and uri.port == trunk and unreachable(host) is None and host not in self.own
+        caller = uri_in(traced.message.header("From"))
+        own = self.own if caller is not None and self.has(caller.host) else set()
         signs: tuple[tuple[bool, Direction, str], ...] = (
             (self.has(target), "to_provider", f"it was sent to {quoted(target)}"),
             (self.has(source), "from_provider", f"it came from {quoted(source)}"),
             (self.has(host), "to_provider", f"its Request-URI names {quoted(host)}"),
             (asked is not None and self.has(asked.host), "to_provider", "its Route names the provider"),
             (mark is not None, "from_provider", f"it carries {mark}"),
-            (target in self.own, "from_provider", f"it was sent to your public address {quoted(target)}"),
-            (source in self.own, "to_provider", f"it came from your public address {quoted(source)}"),
+            (target in own, "from_provider", f"it was sent to your public address {quoted(target)}"),
+            (source in own, "to_provider", f"it came from your public address {quoted(source)}"),
             (route is not None, "from_provider", f"its Record-Route names {quoted(route)}"),
             (self.has(sent_by), "from_provider", f"its Via names {quoted(sent_by)}"),
-            (host in self.own, "from_provider", f"its Request-URI names your public address {quoted(host)}"),
-            (sent_by in self.own, "to_provider", f"its Via names your public address {quoted(sent_by)}"),
+            (host in own, "from_provider", f"its Request-URI names your public address {quoted(host)}"),
+            (sent_by in own, "to_provider", f"its Via names your public address {quoted(sent_by)}"),
             (back is not None and via_port == back, "from_provider", f"its Via has port {back}, as the provider's do"),
-            (port == trunk, "to_provider", f"it was sent to port {trunk}, the trunk's"),
+            (port == trunk and target not in self.own, "to_provider", f"it was sent to port {trunk}, the trunk's"),
             (dialled, "to_provider", f"its Request-URI has port {trunk}, the trunk's"),
         )
         nothing = "neither its Request-URI nor its header fields or addresses name the provider"
+        if self.own & {source, target, host, sent_by}:
+            nothing += ", and yours stands in calls of other trunks and phones as well"
         direction, why = next(((each, why) for holds, each, why in signs if holds), (None, nothing))
         if direction == "to_provider" and unreachable(target):
             return None, f"it was sent to {quoted(target)}, a hop inside your own network"
