@@ -290,6 +290,7 @@ def heard_at(
     ssrc: int = SSRC,
     address: str = "192.0.2.1",
     payload: bytes = b"\xd5" * 160,
+    marker: bool = False,
 ) -> list[Datagram]:
     return [
         Datagram(
@@ -299,6 +300,7 @@ def heard_at(
                 timestamp=timestamp & 0xFFFFFFFF,
                 ssrc=ssrc,
                 payload=payload,
+                marker=marker,
             ),
             address,
             4000,
@@ -348,6 +350,10 @@ PAUSED = heard_at([(n, (n + 40 * (n > 9)) * 160, (n + 40 * (n > 9)) * 20.0) for 
         ("an echo for a while", {"tone_packets": 50, "tone_expected": 48, "loss_ratio": 0.0}),
         ("two sources in turn", {"silent_end_ms": 0.0, "stream_packets": 60, "received_after": 100}),
         ("30 ms, with a pause", {"ptime_ms": 30.0}),
+        ("by another clock, and says so", {"behind_ms": 0.0, "jitter_ms": 0.0, "jitter_max_ms": 0.0}),
+        ("by another clock, far away", {"behind_ms": 0.0, "jitter_ms": 0.0}),
+        ("by another clock, unannounced", {"behind_ms": -1980.0}),
+        ("unevenly, and marks all", {"behind_ms": 15.0, "jitter_ms": 15.0}),
     ],
 )
 def test_what_came_after_the_answer(came: str, wanted: dict[str, Any]) -> None:
@@ -362,6 +368,17 @@ def test_what_came_after_the_answer(came: str, wanted: dict[str, Any]) -> None:
         "halved, and numbered anew": heard_at([(n, n * 320, n * 40.0) for n in range(50)], payload=tone),
         "an echo for a while": [*stream(range(50), payload=tone), *stream(range(50, 100))],
         "two sources in turn": [*stream(range(60)), *stream(range(60, 100), ssrc=9)],
+        "by another clock, and says so": [
+            *stream(range(50)),
+            *heard_at([(50, 150 * 160, 1000.0)], marker=True),
+            *heard_at([(n, (n + 100) * 160, n * 20.0) for n in range(51, 100)]),
+        ],
+        "by another clock, far away": [
+            *stream(range(50)),
+            *heard_at([(n, n * 160 + (1 << 31), n * 20.0) for n in range(50, 100)]),
+        ],
+        "by another clock, unannounced": heard_at([(n, (n + 99 * (n > 49)) * 160, n * 20.0) for n in range(100)]),
+        "unevenly, and marks all": heard_at([(n, n * 160, n * 20.0 + 15 * (n % 2)) for n in range(200)], marker=True),
         "30 ms, with a pause": heard_at([(n, n * 480, n * 60.0) for n in range(9)], payload=b"x" * 240),
     }
     values = figures(streams[came], sent_ms=[n * 20.0 for n in range(100)])

@@ -46,8 +46,9 @@ _MAX_KEPT = 4096
 # What speech may come as: the static types of our offer. RFC 3551 §6, RFC 3389.
 AUDIO_TYPES = frozenset({0, 8})
 COMFORT_NOISE_TYPE = 13
-# A longer step is a clock that began anew, not a pause.
-_MAX_STEP_MS = 5000.0
+# A longer step is a clock that began anew, not a pause; and so is a step by this much more or less than the time that
+# went by, where the marker announces a talkspurt: a PBX that connects the next speaker goes on by that one's clock.
+_MAX_STEP_MS, _TALKSPURT_MS = 5000.0, 100.0
 _MAX_LISTED = 8
 # RFC 6335 §6: below are the well-known ports, where no RTP is received, but DNS and NTP are.
 _FIRST_USER_PORT = 1024
@@ -305,11 +306,13 @@ def _received_values(
     audio_type = Counter(each.packet.payload_type for each in stream).most_common(1)[0][0]
     audio = [each for each in stream if each.packet.payload_type == audio_type]
     counts = count_sequence(each.packet.sequence for each in stream)
-    jitter = interarrival_jitter(((each.packet.timestamp, each.at_ms) for each in audio), PCMA_CLOCK_RATE_HZ)
+    played = _one_clock(audio)
+    jitter = interarrival_jitter(played, PCMA_CLOCK_RATE_HZ)
     return values | {
         "stream_packets": len(stream),
         "ptime_ms": _ptime_ms([each.packet for each in audio]),
-        "behind_ms": round(_behind_ms(audio), 3),
+        # What a listener misses: by how much more time than audio went by.
+        "behind_ms": round(played[-1][1] - played[0][1] - played[-1][0] * 1000 / PCMA_CLOCK_RATE_HZ, 3),
         "expected": counts.expected,
         "missing": counts.missing,
         "loss_ratio": round(counts.missing / counts.expected, 4) if counts.expected else None,
@@ -340,16 +343,17 @@ def _end_values(counted: Sequence[_Heard], sent_ms: Sequence[float]) -> dict[str
     }
 
 
-def _behind_ms(audio: Sequence[_Heard]) -> float:
-    """By how much more time than audio went by within the talkspurts of a stream: what a listener misses of it."""
-    behind = 0.0
+def _one_clock(audio: Sequence[_Heard]) -> list[tuple[int, float]]:
+    """(timestamp, arrival in ms) of a stream, from timestamp 0, as if its clock had never begun anew."""
+    told = [(0, audio[0].at_ms)]
     for before, after in itertools.pairwise(audio):
         step = (after.packet.timestamp - before.packet.timestamp) & 0xFFFFFFFF
         step -= (step & 0x80000000) << 1
-        step_ms = step * 1000 / PCMA_CLOCK_RATE_HZ
-        if not after.packet.marker and abs(step_ms) <= _MAX_STEP_MS:
-            behind += after.at_ms - before.at_ms - step_ms
-    return behind
+        step_ms, took_ms = step * 1000 / PCMA_CLOCK_RATE_HZ, after.at_ms - before.at_ms
+        if abs(step_ms) > _MAX_STEP_MS or (after.packet.marker and abs(step_ms - took_ms) > _TALKSPURT_MS):
+            step = round(took_ms * PCMA_CLOCK_RATE_HZ / 1000)
+        told.append((told[-1][0] + step, after.at_ms))
+    return told
 
 
 def _is_named(address: str, port: int, named: tuple[str | None, int | None] | None) -> bool:
