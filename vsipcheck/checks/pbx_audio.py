@@ -5,12 +5,13 @@
 | nothing                                      | warn: a firewall keeps one direction, or what answered is silent |
 | nothing, and our SDP names a private address | unknown: a PBX without symmetric RTP sends there                 |
 | nothing, as its SDP says (recvonly)          | unknown                                                          |
-| nothing, and ICMP says the port is closed    | fail                                                             |
+| nothing, and ICMP says the port is closed    | warn: nobody listens, or a firewall rejects all but the trunk    |
 | audio while it rang, and none since          | warn: the way back was open, to another stream perhaps           |
 | what is no RTP, or comfort noise alone       | warn: something came, and no speech                              |
 | from another place than the SDP's            | warn: a peer without symmetric RTP waits at the wrong one        |
 | begins late, and runs to the end             | judged from its first packet: a slow answer, an announcement     |
 | pauses: timestamps go on, numbers do not     | nothing: silence suppression                                     |
+| a packet or three of an unknown type         | nothing: so a NAT is kept open (RFC 6263)                        |
 | ends early, in comfort noise                 | nothing: so a sender announces that it falls silent              |
 | ends early                                   | warn: it stopped or pauses, or something closed the way          |
 | our tone, less of it than was sent meanwhile | warn: loss, however what sends it back numbers it                |
@@ -47,6 +48,8 @@ MIN_PACKETS = 20
 _MIN_UNANSWERED = 50
 # Ours: longer than pauses between words and than any jitter buffer, and a quarter of what we send.
 STOPPED_MS = 500.0
+# Ours: RFC 6263 §4.6 keeps the way through a NAT open by a payload type that nobody offered, each 15 s or so.
+_KEEPALIVES = 3
 # Ours: who starts later than this was late, which is nobody's fault and worth a word.
 _LATE_START_MS = 500.0
 # Ours: a stream that lacks more than a jitter buffer holds, and a tenth of what was heard, plays with gaps.
@@ -154,13 +157,16 @@ def _nothing(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], told: partia
     closed = [each for each in errors if each.get("failure") == Failure.PORT_UNREACHABLE]
     if closed:
         return told(
-            Status.FAIL,
+            Status.WARN,
             "port_closed",
             f"{sent}, and no RTP came back: {quoted(str(closed[0].get('from') or 'this host'), 60)} says by ICMP that "
-            "nothing listens on the port that the PBX's own SDP names.",
-            confidence=Confidence.LIKELY,
+            "the port which the PBX's own SDP names is closed. Nothing listens there, or a firewall rejects so what "
+            "does not come from the provider, and is right to.",
+            domain=FaultDomain.UNDETERMINED,
             failure=Failure.PORT_UNREACHABLE,
             remedy="Look for what the PBX does with the media of the call: the address may be another host's.",
+            settle_by="On the PBX, while a call is up: `ss -lun` shows whether it listens; else let UDP from this host "
+            "in for the time of the test.",
         )
     told = partial(told, domain=FaultDomain.UNDETERMINED)
     if early := int(_number(values, "received_early") or 0):
@@ -246,11 +252,12 @@ def _stream(call: PlacedCall, values: Mapping[str, Any], sent: int, told: partia
             remedy="Let the PBX send from the port that it names (symmetric RTP, RFC 4961), and let no NAT in front of "
             "it change ports.",
         )
-    if odd := sorted(types.keys() - AUDIO_TYPES - beside):
+    odd = {each: number for each, number in types.items() if each not in AUDIO_TYPES | beside}
+    if odd and (sum(odd.values()) > _KEEPALIVES or not speech):
         return told(
             Status.WARN,
             "other_codec",
-            f"{counted}; among them payload type {', '.join(map(str, odd))}, which was not offered.",
+            f"{counted}; among them payload type {', '.join(map(str, sorted(odd)))}, which was not offered.",
             confidence=Confidence.PROVEN,
             remedy="Let the PBX send the codec that it answered with, by the number that the offer has for it.",
         )
