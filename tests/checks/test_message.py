@@ -661,6 +661,53 @@ def test_a_hop_between_sbc_and_pbx_is_not_the_trunks() -> None:
     assert one(lint(data + ok * 3), "message.answer").fault_domain is UNDETERMINED
 
 
+def relayed(above: bytes, via: str, *more: tuple[str, str]) -> bytes:
+    """The provider's INVITE as a proxy of the customer's with a public address sends it on to the PBX."""
+    top = f"Via: SIP/2.0/UDP {via};branch=z9hG4bK9\r\nVia: SIP/2.0/TCP 198.51.100.70:443"
+    data = sample(
+        IN, ("203.0.113.9:5061;transport=tcp", "10.0.0.5"), ("Via: SIP/2.0/TCP 198.51.100.70:443", top), *more
+    )
+    return b"2025/11/24 16:00:00.1 " + above + b"\n" + data
+
+
+@pytest.mark.parametrize(
+    ("data", "asked"),
+    [
+        # The Via beneath is the provider's.
+        (relayed(b"203.0.113.9:5060 -> 10.0.0.5:5060", "203.0.113.9:5060"), {}),
+        # The one that sends it is where the provider's went to.
+        (
+            b"2025/11/24 16:00:00.0 198.51.100.70:5070 -> 203.0.113.9:5061\n"
+            + sample(IN, (":443;branch", ":5070;branch"))
+            + b"\n"
+            + relayed(b"203.0.113.9:5060 -> 10.0.0.5:5060", "203.0.113.9:5060", (":443;branch", ":5070;branch")),
+            {},
+        ),
+        # It is your own address.
+        (
+            relayed(b"203.0.113.9:5060 -> 10.0.0.5:5060", "203.0.113.9:5060", (":443;branch", ":5070;branch")),
+            {"public_address": "203.0.113.9"},
+        ),
+    ],
+)
+def test_a_hop_behind_a_proxy_of_your_own_with_a_public_address_is_not_the_trunks(
+    data: bytes, asked: dict[str, object]
+) -> None:
+    found = lint(data, **asked)
+    assert any("relayed by 203.0.113.9" in each.summary for each in found if each.id == "message.framing")
+    assert not [each for each in found if each.status in (_W, _F)]
+
+
+@pytest.mark.parametrize("asked", [{}, {"expect_ip": "203.0.113.8"}])
+def test_a_hop_to_an_sbc_of_your_own_with_a_public_address_is_not_the_trunks(asked: dict[str, object]) -> None:
+    inner = sample(OUT, ("SIP/2.0/TCP 203.0.113.9:5061", "SIP/2.0/UDP 10.0.0.5:5060"))
+    inside = b"2025/11/24 16:00:00.0 10.0.0.5:5060 -> 203.0.113.8:5060\n" + inner + b"\n"
+    outside = b"2025/11/24 16:00:00.1 203.0.113.8:5061 -> 198.51.100.70:5070\n" + sample(OUT)
+    found = lint(inside + outside, **asked)
+    assert "calls go on to the provider" in one(found, "message.header", "#1 INVITE").summary
+    assert [(each.target, each.status) for each in found if each.id == "call.transport"] == [("#2", _P)]
+
+
 def test_a_hop_between_pbx_and_sbc_is_not_the_trunks() -> None:
     inner = sample(OUT, ("SIP/2.0/TCP 203.0.113.9:5061", "SIP/2.0/UDP 10.0.0.5:5060"))
     inside = b"2025/11/24 16:00:00.0 10.0.0.5:5060 -> 10.0.0.1:5060\n" + inner + b"\n"

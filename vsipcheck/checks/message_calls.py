@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from vsipcheck.checks.message_direction import Direction, Provider, route_of
-from vsipcheck.checks.message_places import unreachable
+from vsipcheck.checks.message_places import quoted
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip import SipRequest, SipResponse, SipUri, parse_uri
@@ -141,7 +141,8 @@ class Invite:
         if self.direction is None:
             return f"An INVITE whose direction could not be told: {self.told_by}."
         where = "to the provider" if self.direction == "to_provider" else "from the provider"
-        relayed = ", relayed by a host with a private address" if self.relayed else ""
+        via = self.request.top_via
+        relayed = f", relayed by {quoted(via.host)}" if self.relayed and via else ""
         return f"An INVITE {where} ({self.told_by}){relayed}."
 
     def line_of(self, name: str) -> int | None:
@@ -224,6 +225,30 @@ def read_invites(trace: Trace, record: Record, profile: Profile, settings: Setti
     for number, traced in enumerate(chosen, 1):
         label = f"#{number}" if len(chosen) > 1 else None
         found.append(_invite(traced, messages.get(traced.message.call_id, []), label, record, provider))
+    return _without_relays(found, provider)
+
+
+def _without_relays(invites: Sequence[Invite], provider: Provider) -> tuple[Invite, ...]:
+    """The INVITEs, with the hops told apart that lie behind a proxy or SBC of your own: one that sends on what came in
+    from the provider, or to which comes what then goes out."""
+    came_in, went_out = set(provider.own), set(provider.own)
+    for invite in invites:
+        told = invite.traced.told
+        if invite.direction == "from_provider" and not invite.relayed:
+            called = invite.uri.host if invite.uri else None
+            came_in.add(told.destination[0] if told.destination else called or "")
+        if invite.direction == "to_provider" and told.source:
+            went_out.add(told.source[0])
+    found: list[Invite] = []
+    for invite in invites:
+        told, via = invite.traced.told, invite.request.top_via
+        if invite.direction == "from_provider" and via is not None:
+            sent_by = told.source[0] if told.source else via.host
+            invite = replace(invite, relayed=invite.relayed or sent_by in came_in)
+        elif invite.direction == "to_provider" and told.destination and told.destination[0] in went_out:
+            hop = f"it was sent to {quoted(told.destination[0])}, from which calls go on to the provider"
+            invite = replace(invite, direction=None, told_by=hop)
+        found.append(invite)
     return tuple(found)
 
 
@@ -257,8 +282,6 @@ def _invite(
     except WireError:
         uri = None
     direction, told_by = provider.direction_of(traced, uri)
-    via = request.top_via
-    relayed = direction == "from_provider" and via is not None and unreachable(via.host) is not None
     return Invite(
         traced=traced,
         request=request,
@@ -266,7 +289,7 @@ def _invite(
         route=route_of(request),
         direction=direction,
         told_by=told_by,
-        relayed=relayed,
+        relayed=direction == "from_provider" and provider.is_relayed(request),
         answer=_answer(traced, call),
         label=label,
         record=record,

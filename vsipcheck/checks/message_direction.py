@@ -6,7 +6,7 @@ from typing import Literal
 
 from vsipcheck.checks.message_places import quoted, unreachable, uri_in
 from vsipcheck.model import Profile, Settings
-from vsipcheck.wire.sip import SipMessage, SipUri, split_list
+from vsipcheck.wire.sip import SipMessage, SipUri, Via, split_list
 from vsipcheck.wire.trace import TracedMessage
 
 Direction = Literal["from_provider", "to_provider"]
@@ -77,6 +77,17 @@ class Provider:
         if direction == "to_provider" and unreachable(target):
             return None, f"it was sent to {quoted(target)}, a hop inside your own network"
         return direction, why
+
+    def is_relayed(self, message: SipMessage) -> bool:
+        """Whether the header fields of an INVITE from the provider show that another host sent it on: it has a private
+        address, or has put its Via upon one of the provider's."""
+        top = message.top_via
+        if top is None or unreachable(top.host):
+            return top is not None
+        return not self._is_theirs(top) and any(map(self._is_theirs, message.vias))
+
+    def _is_theirs(self, via: Via) -> bool:
+        return self.has(via.host) or (via.port is not None and via.port == self.signalling.in_dialog_port)
 
 
 def route_of(message: SipMessage) -> SipUri | None:
