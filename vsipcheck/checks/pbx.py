@@ -1,7 +1,8 @@
 """The customer's own PBX or SBC: does it speak SIP over TCP, and how does it answer a call of the trunk's kind?
 
-One question, one file: `pbx_probe` and `pbx_call` measure; `pbx_transport`, `pbx_options`, `pbx_routing` (the call's
-code), `pbx_media` (codecs, DTMF, media address), `pbx_dialog` (Contact, dialog) and `pbx_audio` (RTP) judge.
+One question, one file: `pbx_probe`, `pbx_call` and `pbx_rtp` measure; `pbx_transport`, `pbx_options`, `pbx_routing`
+(the call's code), `pbx_codecs` (and DTMF), `pbx_addresses` (media address, Contact), `pbx_dialog` and `pbx_audio` (RTP)
+judge.
 
 We are not the trunk: our source is another, and a PBX that knows its peers by address is right to keep us out. So what
 a rejected source sees is unknown, never a fault; what fails is what the PBX itself said, of its own or of our request.
@@ -10,18 +11,17 @@ a rejected source sees is unknown, never a fault; what fails is what the PBX its
 from __future__ import annotations
 
 from vsipcheck.checks.base import Check, Facts
-from vsipcheck.checks.pbx_audio import RTP, judge_rtp
-from vsipcheck.checks.pbx_calls import calls_of
-from vsipcheck.checks.pbx_dialog import CONTACT, DIALOG, judge_contact, judge_dialog
-from vsipcheck.checks.pbx_media import (
-    CODECS,
-    DTMF,
+from vsipcheck.checks.pbx_addresses import (
+    CONTACT,
     MEDIA_ADDRESS,
-    judge_codecs,
-    judge_dtmf,
+    judge_contact,
     judge_media_address,
     public_addresses,
 )
+from vsipcheck.checks.pbx_audio import RTP, judge_rtp
+from vsipcheck.checks.pbx_calls import calls_of
+from vsipcheck.checks.pbx_codecs import CODECS, DTMF, judge_codecs, judge_dtmf
+from vsipcheck.checks.pbx_dialog import DIALOG, judge_dialog
 from vsipcheck.checks.pbx_options import OPTIONS_FINDING, judge_options
 from vsipcheck.checks.pbx_probe import measure
 from vsipcheck.checks.pbx_routing import CALL, judge_call

@@ -10,9 +10,11 @@ from vsipcheck.checks.pbx_call import CALL_NOTE, answer_of, description_in
 from vsipcheck.checks.pbx_target import CHECK_NAME, INVITE, INVITE_PCMU, Asked, messages_of
 from vsipcheck.checks.sip_dialogue import altered_fields
 from vsipcheck.model import Exchange, Failure, Note
+from vsipcheck.wire.call import RouteSet, read_route_set
+from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import plain_address
 from vsipcheck.wire.sdp import MediaDescription, SessionDescription
-from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse
+from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse, parse_name_addr, split_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,12 @@ class PlacedCall:
         return description.audio if description else None
 
     @property
+    def route_set(self) -> RouteSet:
+        """What the Record-Route of the final answer says of the way of the requests that follow it."""
+        assert self.final is not None
+        return read_route_set(self.final, first_uri(self.invite, "Record-Route"))
+
+    @property
     def renegotiations(self) -> int:
         """Re-INVITEs and UPDATEs of the PBX."""
         return sum(each.method in ("INVITE", "UPDATE") for each in self.requests)
@@ -98,6 +106,17 @@ class PlacedCall:
 
 # What crosses our ACK on the wire is no repetition in spite of it. Timers of RFC 3261 §13.3.1.4 begin at 500 ms.
 REPEAT_MS = 400.0
+
+
+def first_uri(message: SipMessage, header: str) -> str | None:
+    """The URI of the first value of a header field; None where it is absent or unreadable."""
+    values = split_list(message.header(header) or "")
+    if not values:
+        return None
+    try:
+        return parse_name_addr(values[0]).uri
+    except WireError:
+        return None
 
 
 def _places(description: SessionDescription | None) -> tuple[str, int | None, str] | None:

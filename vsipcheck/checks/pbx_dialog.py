@@ -1,214 +1,16 @@
-"""What the call showed of its dialog: where the trunk's ACK and BYE would go, and whether the PBX kept to the rules.
-
-Requests within a dialog go to the first Record-Route entry that the PBX's side added, else to the Contact of the 2xx
-(RFC 3261 §12.1.2, §12.2.1.1); over UDP where a SIP URI with an address or a port names no transport (RFC 3263 §4.1).
-That the call on our own connection went well does not say that they arrive: over it everything arrives.
-"""
+"""Whether the PBX kept to the rules of SIP from its answer to the end of the call."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from vsipcheck.checks.dns_answers import class_of
-from vsipcheck.checks.pbx_calls import Calls, PlacedCall
-from vsipcheck.checks.pbx_media import EXTERNAL, WRONG_PLACE, is_mapped, leads_nowhere
+from vsipcheck.checks.pbx_calls import Calls, PlacedCall, first_uri
 from vsipcheck.checks.pbx_target import UNREADABLE, Pbx, is_cut, messages_of
-from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, RUN_AGAIN, quoted, verdict
-from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Profile, Status
-from vsipcheck.wire.call import RouteSet, read_route_set
-from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.ip import AddressClass, plain_address
-from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse, SipUri, parse_name_addr, parse_uri, split_list
+from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, RUN_AGAIN, verdict
+from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Status
+from vsipcheck.wire.sip import SipRequest, SipResponse
 
-CONTACT = "pbx.contact"
 DIALOG = "pbx.dialog"
-# RFC 3261 §19.1.2.
-_DEFAULT_PORT = 5060
-
-
-def _first_uri(message: SipMessage, header: str) -> str | None:
-    """The URI of the first value of a header field; None where it is absent or unreadable."""
-    values = split_list(message.header(header) or "")
-    if not values:
-        return None
-    try:
-        return parse_name_addr(values[0]).uri
-    except WireError:
-        return None
-
-
-def _routes(call: PlacedCall, final: SipResponse) -> RouteSet:
-    return read_route_set(final, _first_uri(call.invite, "Record-Route"))
-
-
-# --- Contact
-
-
-def judge_contact(pbx: Pbx, calls: Calls, profile: Profile, public: frozenset[str]) -> Finding | None:
-    """`pbx.contact`: whether requests within the dialog would reach the PBX; None where no call was answered. `public`:
-    the PBX's public addresses, as far as they are known."""
-    call = calls.first
-    if call is None or call.final is None or not call.answered:
-        return None
-    told = partial(verdict, CONTACT, pbx, facts=[call.exchange])
-    proven = partial(told, confidence=Confidence.PROVEN)
-    contact = _first_uri(call.final, "Contact")
-    if contact is None:
-        absent = call.final.header("Contact") is None
-        return proven(
-            Status.FAIL,
-            "missing" if absent else "unreadable",
-            f"The PBX's answer has {'no Contact' if absent else 'a Contact that cannot be read'}: the trunk does not "
-            "know where to send ACK and BYE (RFC 3261 §12.1.1).",
-            remedy="Report it to the maker of the PBX.",
-        )
-    routes = _routes(call, call.final).routes
-    header, hop = ("Record-Route", routes[0]) if routes else ("Contact", contact)
-    try:
-        uri = parse_uri(hop)
-    except WireError:
-        uri = None
-    if uri is None or uri.host is None:
-        return proven(
-            Status.FAIL,
-            "unreadable",
-            f"The {header} of the PBX's answer is no SIP URI ({quoted(hop)}): ACK and BYE go nowhere.",
-            remedy="Report it to the maker of the PBX.",
-        )
-    return _judge_hop(pbx, call, header, hop, uri, profile, public, told)
-
-
-def _judge_hop(
-    pbx: Pbx,
-    call: PlacedCall,
-    header: str,
-    hop: str,
-    uri: SipUri,
-    profile: Profile,
-    public: frozenset[str],
-    told: partial[Finding],
-) -> Finding:
-    """The place that ACK and BYE go to: transport first, which no address makes up for, then the address."""
-    proven = partial(told, confidence=Confidence.PROVEN)
-    assert uri.host is not None
-    transport = profile.signalling.transport
-    where = f"{header} of the PBX's answer, {quoted(hop, 100)}"
-    named = "tls" if uri.scheme == "sips" else uri.transport
-    if named == "tls":
-        return proven(
-            Status.FAIL,
-            "tls",
-            f"The {where}, wants TLS, and the trunk speaks plain {transport.upper()}: its ACK and BYE would not "
-            "arrive, and calls break off after half a minute.",
-            remedy=f"Let the PBX write its {transport.upper()} address into Contact for calls that come over "
-            f"{transport.upper()} (PJSIP: `transport` of the trunk's endpoint; chan_sip: `transport={transport}`).",
-        )
-    if named is not None and named != transport:
-        return proven(
-            Status.FAIL,
-            "other_transport",
-            f"The {where}, wants {quoted(named, 20)}, and the call came over {transport.upper()}: the trunk's ACK and "
-            "BYE would go to a port that may not listen, and calls break off after half a minute.",
-            remedy=f"Let the PBX write `;transport={transport}` into Contact for calls that come over "
-            f"{transport.upper()}.",
-        )
-    address = plain_address(uri.host)
-    kind = class_of(address)
-    there = plain_address(call.exchange.remote_address)
-    if kind is not None and leads_nowhere(kind, there):
-        return proven(
-            Status.FAIL,
-            "unusable_address",
-            f"The {where}, is {WRONG_PLACE[kind]}: the trunk's ACK and BYE go nowhere.",
-            remedy=EXTERNAL,
-        )
-    foreign = kind is not None and kind is not AddressClass.GLOBAL and address != there
-    if foreign and not pbx.seen_from_inside:
-        return proven(
-            Status.FAIL,
-            "private_address",
-            f"The PBX is called at {there}, and the {where}, is "
-            f"{WRONG_PLACE.get(kind, 'an address that nobody routes') if kind else ''}: the trunk's ACK and BYE go "
-            "nowhere, and calls break off after half a minute.",
-            remedy=EXTERNAL,
-        )
-    if named is None:
-        means = "leaves it to DNS, else to UDP" if kind is None and uri.port is None else "means UDP"
-        return proven(
-            Status.WARN,
-            "transport_unstated",
-            f"The {where}, names no transport, which {means} (RFC 3263 §4.1), and the call came over "
-            f"{transport.upper()}. Many peers stay on the connection all the same.",
-            remedy=f"Let the PBX write `;transport={transport}` into Contact.",
-        )
-    # RFC 3263 §4.2: a name without a port is for SRV to tell.
-    port = uri.port or (None if kind is None else _DEFAULT_PORT)
-    if port not in (None, pbx.port):
-        return told(
-            Status.WARN,
-            "other_port",
-            f"The {where}, is port {port}, and the PBX was called on {pbx.port}: new connections of the trunk for ACK "
-            "and BYE go there.",
-            remedy=f"See that {transport.upper()} {port} of the PBX is open to the provider, or let the PBX name "
-            f"{pbx.port}.",
-        )
-    if is_mapped(uri.host):
-        return proven(
-            Status.WARN,
-            "mapped_address",
-            f"The {where}, is an IPv4 address in the form of IPv6, which a peer that knows IPv4 alone cannot read.",
-            remedy=f"Let the PBX write {address}.",
-        )
-    as_called = uri.host.lower().rstrip(".") == pbx.host.lower().rstrip(".")
-    if kind is None and not (as_called and port):
-        which = "a name without a port" if as_called else "a name other than the one it was called by"
-        return told(
-            Status.WARN,
-            "hostname",
-            f"The {where}, is {which}: the provider has to look it up{'' if port else ', SRV first (RFC 3263 §4.2)'}.",
-            remedy="See that the name resolves for everybody to the PBX's public address and port, or let the PBX name "
-            "those.",
-        )
-    if pbx.seen_from_inside and kind is not AddressClass.GLOBAL:
-        return told(
-            Status.UNKNOWN,
-            "seen_from_inside",
-            f"The {where}, has the right transport. {'That name' if kind is None else 'Its address'} may be as it "
-            "should be inside the PBX's own network; where the trunk would be sent, or get by it, cannot be seen from "
-            "here.",
-            domain=FaultDomain.UNDETERMINED,
-            settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
-        )
-    if kind is None or address == there:
-        return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
-    if address in public:
-        return told(
-            Status.PASS,
-            "public_address",
-            f"The {where}, is the PBX's public address.",
-            confidence=Confidence.LIKELY,
-        )
-    if pbx.seen_from_inside and not public:
-        return told(
-            Status.UNKNOWN,
-            "other_address",
-            f"The {where}, is a public address. Whether it is the PBX's, nothing here tells.",
-            domain=FaultDomain.UNDETERMINED,
-            settle_by="Name the PBX's public address with --expect-ip, or give --report of a run beside it; "
-            "`vsipcheck all --pbx` measures it.",
-        )
-    known = " or ".join(sorted(public)) if pbx.seen_from_inside else there
-    return told(
-        Status.WARN,
-        "other_address",
-        f"The {where}, is a public address other than {known}, where "
-        f"{'the provider reaches the PBX' if pbx.seen_from_inside else 'it was called'}: ACK and BYE go there.",
-        remedy="See that the PBX can be reached at that address from the provider's, or let it name the one it is "
-        "called at.",
-    )
-
-
-# --- the dialog
 
 
 def judge_dialog(pbx: Pbx, calls: Calls) -> Finding | None:
@@ -263,8 +65,8 @@ def _broken(call: PlacedCall, final: SipResponse, told: partial[Finding]) -> Fin
             "The answer has no To tag: it sets up no dialog (RFC 3261 §12.1.1).",
             remedy=maker,
         )
-    own_entry = _routes(call, final).own_entry
-    if _first_uri(call.invite, "Record-Route") is not None and own_entry != "returned":
+    own_entry = call.route_set.own_entry
+    if first_uri(call.invite, "Record-Route") is not None and own_entry != "returned":
         how = "left out of" if own_entry == "missing" else "out of its place in"
         return proven(
             Status.FAIL,

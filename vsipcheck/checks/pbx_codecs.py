@@ -1,32 +1,24 @@
-"""What the PBX's session descriptions say: codecs and their order, DTMF, and where it wants the audio.
+"""What the PBX's session descriptions say of codecs, their order, and DTMF.
 
 - An answer may name one codec of those offered (RFC 3264 §6.1), so that one which names PCMA alone does not say that
   PCMU is refused: a second call, which offers PCMU alone, does.
 - What an answer to OPTIONS describes is what the PBX can do for somebody (RFC 3261 §11.2), not what it answers to the
   trunk. It supports, and fails nobody.
-- A private media address, seen from outside, is the classic one-way audio. Seen from inside the PBX's own network it is
-  what it should be, and the trunk may be given another (`localnet`, `externip`): then it is not known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
-from vsipcheck.checks.base import Facts
-from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
 from vsipcheck.checks.pbx_routing import code_row
 from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import REJECTED, let_in, quoted, verdict
-from vsipcheck.checks.public_address import trunk_address
 from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
-from vsipcheck.wire.ip import AddressClass, plain_address
-from vsipcheck.wire.sdp import Codec, MediaDescription, SessionDescription
+from vsipcheck.wire.sdp import Codec, MediaDescription
 
 CODECS = "pbx.codecs"
 DTMF = "pbx.dtmf"
-MEDIA_ADDRESS = "pbx.media_address"
 GUIDE_ORDER = "Best Practices and Pre-checks: During Configuration"
 
 # Formats beside the audio: RFC 4733, RFC 3389.
@@ -441,207 +433,4 @@ def _dtmf_shown(pbx: Pbx, calls: Calls) -> Finding | None:
         "The PBX lists no telephone-event in its answer to OPTIONS; what it answers to a call is not known.",
         facts=facts,
         settle_by="Place a call: --invite NUMBER.",
-    )
-
-
-# --- where the audio goes
-
-
-WRONG_PLACE = {
-    AddressClass.LOOPBACK: "the PBX's own loopback",
-    AddressClass.UNSPECIFIED: "no address (as for a call on hold, RFC 2543)",
-    AddressClass.LINK_LOCAL: "an address of one network segment",
-    AddressClass.PRIVATE: "a private address (RFC 1918)",
-    AddressClass.SHARED: "an address inside a carrier's NAT (RFC 6598)",
-    AddressClass.UNIQUE_LOCAL: "a private address (RFC 4193)",
-    AddressClass.MULTICAST: "a multicast address",
-    AddressClass.BROADCAST: "a broadcast address",
-}
-# Where no packet of another host's goes.
-_UNREACHABLE_PLACES = frozenset(
-    (AddressClass.LOOPBACK, AddressClass.UNSPECIFIED, AddressClass.MULTICAST, AddressClass.BROADCAST)
-)
-EXTERNAL = (
-    "Tell the PBX its public address and what is local (chan_sip: `externip`, `localnet`; PJSIP: "
-    "`external_media_address`, `external_signaling_address`, `local_net`; FreeSWITCH: `ext-rtp-ip`, `ext-sip-ip`)."
-)
-
-
-def leads_nowhere(kind: AddressClass, called_at: str) -> bool:
-    """Whether an address of this class takes no packet of the trunk's; loopback is in order where it was called at."""
-    return kind in _UNREACHABLE_PLACES and not (kind is class_of(called_at) is AddressClass.LOOPBACK)
-
-
-def is_mapped(address: str) -> bool:
-    """Whether it is an IPv4 address in the form of IPv6: RFC 4291 §2.5.5.2."""
-    return class_of(address) is AddressClass.MAPPED
-
-
-def public_addresses(pbx: Pbx, facts: Facts, settings: Settings) -> frozenset[str]:
-    """The PBX's public addresses as far as they are known: those handed in, else, beside the PBX, the one that was
-    measured. From outside, what was measured is another network's."""
-    given = {plain_address(each) for each in (settings.public_address, settings.expect_ip) if each}
-    measured = trunk_address(facts) if pbx.seen_from_inside else None
-    return frozenset(given or ({measured} if measured else ()))
-
-
-_NO_SRTP = "Turn SRTP off for the trunk (PJSIP: `media_encryption=no`; chan_sip: `encryption=no`)."
-
-
-def _odd_answer(description: SessionDescription, audio: MediaDescription) -> tuple[str, str, str] | None:
-    """What RFC 3264 §6 forbids in an answer to one plain audio stream, and some peers refuse a call over: the reason, a
-    sentence's end, the remedy; None where there is nothing of it."""
-    kinds = [media.media for media in description.media]
-    if kinds != ["audio"]:
-        says = f"answers the one stream that was offered with {len(kinds)} ({quoted(', '.join(kinds), 60)})"
-        return "other_streams", says, "Let the PBX answer each offered stream with one, and add none."
-    if audio.has_crypto or audio.has_fingerprint:
-        says = "adds keys for SRTP, which was not offered: what it sends may be encrypted"
-        return "srtp_keys", says, _NO_SRTP
-    if audio.protocol.upper() != "RTP/AVP":
-        says = f"answers with {quoted(audio.protocol, 40)}, where RTP/AVP was offered"
-        return (
-            "other_profile",
-            says,
-            "Let the PBX answer RTP/AVP with RTP/AVP (PJSIP: `use_avpf=no`; chan_sip: `avpf=no`).",
-        )
-    return None
-
-
-def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozenset[str]) -> Finding | None:
-    """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any. `public`: the
-    PBX's public addresses, as far as they are known."""
-    call = calls.first
-    description = call.description if call is not None else None
-    audio = description.audio if description is not None else None
-    if call is None or description is None or audio is None:
-        return None
-    told = partial(verdict, MEDIA_ADDRESS, pbx, facts=[call.exchange])
-    proven = partial(told, confidence=Confidence.PROVEN)
-    if audio.is_encrypted:
-        return proven(
-            Status.FAIL,
-            "srtp_answered",
-            f"The PBX answers with {quoted(audio.protocol, 40)}, where plain RTP (RTP/AVP) was offered, as the trunk "
-            "does: it would send what the trunk cannot decrypt.",
-            remedy=_NO_SRTP,
-        )
-    if not audio.is_plain:
-        return proven(
-            Status.FAIL,
-            "other_profile",
-            f"The PBX answers with {quoted(audio.protocol, 40) or 'no protocol'}, where RTP/AVP was offered: no audio "
-            "can be set up.",
-            remedy="Let the PBX answer an offer of RTP/AVP with RTP/AVP (RFC 3264 §6).",
-        )
-    if audio.port in (0, None):
-        said = "rejects the audio of the call (port 0)" if audio.port == 0 else "names no port that can be read"
-        return proven(
-            Status.FAIL,
-            "audio_rejected",
-            f"The PBX {said}.",
-            remedy="Allow G.711 over plain RTP (RTP/AVP) for calls of the trunk.",
-        )
-    written = description.media_address(audio)
-    if written is None:
-        return proven(
-            Status.FAIL,
-            "no_address",
-            "The PBX's session description has no c= line: nobody knows where the audio goes.",
-            remedy="Report it to the maker of the PBX.",
-        )
-    address = plain_address(written)
-    kind = class_of(address)
-    where = f"{quoted(written, 80)}, port {audio.port}"
-    there = plain_address(call.exchange.remote_address)
-    if kind is None:
-        return proven(
-            Status.WARN,
-            "hostname",
-            f"The PBX wants the audio at a name, {where}: legal, and many peers do not look it up.",
-            remedy="Let the PBX write its public address into the SDP.",
-        )
-    if leads_nowhere(kind, there):
-        return proven(
-            Status.FAIL,
-            "unusable_address",
-            f"The PBX wants the audio at {where}: {WRONG_PLACE[kind]}.",
-            remedy=EXTERNAL,
-        )
-    if (":" in address) != (":" in there):
-        return proven(
-            Status.FAIL,
-            "other_family",
-            f"The PBX wants the audio at {where}, of another IP version than the call came over.",
-            remedy="Let the PBX answer with an address of the offer's IP version.",
-        )
-    if kind is not AddressClass.GLOBAL and address != there and not pbx.seen_from_inside:
-        return proven(
-            Status.FAIL,
-            "private_address",
-            f"The PBX is called at {there} and wants the audio at {where}: "
-            f"{WRONG_PLACE.get(kind, 'an address that nobody routes')}. The trunk's audio goes nowhere, and callers "
-            "are heard one way, if at all.",
-            remedy=EXTERNAL,
-            guide_section="Troubleshooting",
-        )
-    if is_mapped(written):
-        return proven(
-            Status.WARN,
-            "mapped_address",
-            f"The PBX wants the audio at {where}: an IPv4 address in the form of IPv6, which a peer that knows IPv4 "
-            "alone cannot read.",
-            remedy=f"Let the PBX write {address}, with IP4.",
-        )
-    if (odd := _odd_answer(description, audio)) is not None:
-        reason, says, remedy = odd
-        return proven(Status.WARN, reason, f"The PBX wants the audio at {where}, and {says}.", remedy=remedy)
-    media = profile.media
-    if audio.direction != "sendrecv" and call.answered:
-        return proven(
-            Status.WARN,
-            "not_both_ways",
-            f"The PBX wants the audio at {where}, {quoted(audio.direction, 20)}: one side would stay silent, as when a "
-            "call is on hold.",
-            remedy="Look for what answers the call: music on hold, an announcement, a forgotten hold.",
-        )
-    if audio.port is not None and not media.first_port <= audio.port <= media.last_port:
-        return proven(
-            Status.WARN,
-            "port_outside",
-            f"The PBX wants the audio at {where}, outside of UDP {media.first_port}-{media.last_port}, which the guide "
-            "has firewalls open.",
-            remedy=f"Let the PBX use RTP ports from {media.first_port} to {media.last_port}, or open its own range to "
-            "the provider's media addresses.",
-            guide_section="Required Configuration: Ports to Open",
-        )
-    if pbx.seen_from_inside and kind is not AddressClass.GLOBAL:
-        return told(
-            Status.UNKNOWN,
-            "seen_from_inside",
-            f"The PBX wants the audio at {where}. Inside its own network that may be as it should be; which address it "
-            "would name to the trunk cannot be seen from here.",
-            domain=FaultDomain.UNDETERMINED,
-            settle_by="Check the PBX's configuration (`vsipcheck config lint`), or run it from outside.",
-        )
-    if address == there:
-        return told(Status.PASS, "same_address", f"The PBX wants the audio at {where}, where it is called.")
-    if address in public:
-        return told(
-            Status.PASS,
-            "public_address",
-            f"The PBX wants the audio at its public address, {where}.",
-            confidence=Confidence.LIKELY,
-        )
-    known = f", nor its public one, {' or '.join(sorted(public))}" if public else ""
-    whose = "its media server's" if public else "its media server's or its own public address"
-    return told(
-        Status.WARN if public else Status.UNKNOWN,
-        "other_address",
-        f"The PBX wants the audio at {where}, which is not the address that it is called at{known}: right if that is "
-        f"{whose}, and its firewall lets the provider's media in there.",
-        domain=FaultDomain.PBX if public else FaultDomain.UNDETERMINED,
-        remedy=EXTERNAL,
-        settle_by="Compare it with nat.public_address of a run beside the PBX (--report, --expect-ip); --rtp shows "
-        "whether audio returns.",
     )
