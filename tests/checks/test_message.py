@@ -694,7 +694,7 @@ def test_a_hop_behind_a_proxy_of_your_own_with_a_public_address_is_not_the_trunk
     data: bytes, asked: dict[str, object]
 ) -> None:
     found = lint(data, **asked)
-    assert any("relayed by 203.0.113.9" in each.summary for each in found if each.id == "message.framing")
+    assert any("relayed by 203.0.113.9" in each.summary for each in found)
     assert not [each for each in found if each.status in (_W, _F)]
 
 
@@ -704,7 +704,9 @@ def test_a_hop_to_an_sbc_of_your_own_with_a_public_address_is_not_the_trunks(ask
     inside = b"2025/11/24 16:00:00.0 10.0.0.5:5060 -> 203.0.113.8:5060\n" + inner + b"\n"
     outside = b"2025/11/24 16:00:00.1 203.0.113.8:5061 -> 198.51.100.70:5070\n" + sample(OUT)
     found = lint(inside + outside, **asked)
-    assert "calls go on to the provider" in one(found, "message.header", "#1 INVITE").summary
+    hop = one(found, "message.header", "#1 INVITE")
+    assert (hop.status, hop.reason) == (_S, "other_hop")
+    assert "calls go on to the provider" in hop.summary
     assert [(each.target, each.status) for each in found if each.id == "call.transport"] == [("#2", _P)]
 
 
@@ -713,9 +715,43 @@ def test_a_hop_between_pbx_and_sbc_is_not_the_trunks() -> None:
     inside = b"2025/11/24 16:00:00.0 10.0.0.5:5060 -> 10.0.0.1:5060\n" + inner + b"\n"
     outside = b"2025/11/24 16:00:00.1 203.0.113.9:5061 -> 198.51.100.70:5070\n" + sample(OUT)
     found = lint(inside + outside)
-    assert one(found, "message.header", "#1 INVITE").reason == "direction_unknown"
+    assert one(found, "message.header", "#1 INVITE").reason == "other_hop"
     assert "inside your own network" in one(found, "message.header", "#1 INVITE").summary
+    # Alone it may be what was to be judged.
+    assert one(lint(inside), "message.header", "INVITE").reason == "direction_unknown"
     assert [(each.target, each.status) for each in found if each.id == "call.transport"] == [("#2", _P)]
+
+
+def to_a_phone(above: bytes, number: int = 1) -> bytes:
+    """A hop that no trunk wants so, refused."""
+    changes = [("@pstn.in2.exotel.com:5070;transport=tcp", "@192.168.1.31"), ("RTP/AVP 8 0 101", "RTP/SAVP 111")]
+    changes += [("Call-ID: ", f"Call-ID: {number}"), ("acme.pstn.exotel.com>", "192.168.1.20>")]
+    changes += [("TCP 203.0.113.9", "UDP 192.168.1.20"), ("c=IN IP4 203.0.113.9", "c=IN IP4 192.168.1.20")]
+    data = sample(OUT, *changes)
+    refused = b"SIP/2.0 488 Not Acceptable Here\r\n" + b"\r\n".join(data.split(b"\r\n")[1:8])
+    return above + b"\n" + data + b"\n" + above + b"\n" + refused + b"\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        b"2025/11/24 16:00:00.0 192.168.1.20:5060 -> 192.168.1.31:5062",
+        b"2025/11/24 16:00:00.0 192.168.1.31:5062 -> 192.168.1.20:5060",
+        b"2025/11/24 16:00:00.0 203.0.113.9:5060 -> 203.0.113.9:5080",  # two programs of one host
+        b"<--- Transmitting SIP request (1 bytes) to UDP:192.168.1.31:5062 --->",
+    ],
+)
+@pytest.mark.parametrize("name", [IN, OUT])
+def test_the_way_to_a_phone_is_none_of_the_trunks(above: bytes, name: str) -> None:
+    trunk = b"2025/11/24 16:00:00.0 " + (b"203.0.113.9:40112 -> 198.51.100.70:5070" if name == OUT else b"")
+    phones = b"".join(to_a_phone(above, number) for number in range(MAX_INVITES + 1))
+    asked = {"account_sid": "acme", "exophones": ("+918045678901",)}
+    found = lint(phones + trunk + b"\n" + sample(name), **asked)
+    assert worth_a_look(found) == set()
+    assert one(found, "message.framing", f"#{MAX_INVITES + 2}").status is _P
+    assert one(found, "message.header", "#1 INVITE").reason == "other_hop"
+    # In a trace without the trunk nothing is passed over.
+    assert one(lint(to_a_phone(above)), "message.header", "INVITE").reason == "direction_unknown"
 
 
 # --- whole traces ---

@@ -17,9 +17,9 @@ from vsipcheck.checks import (
 from vsipcheck.checks.base import Check, Context, Facts, Recorder
 from vsipcheck.checks.call_outbound import judge_outbound
 from vsipcheck.checks.message_answers import judge_answer
-from vsipcheck.checks.message_calls import MAX_INVITES, Invite, Record, Sizes, read_invites
+from vsipcheck.checks.message_calls import MAX_INVITES, Invite, Record, Sizes, read_invites, split_hops
 from vsipcheck.checks.message_framing import judge_framing
-from vsipcheck.checks.message_headers import judge_headers
+from vsipcheck.checks.message_headers import judge_headers, judge_other_hop
 from vsipcheck.checks.message_sdp import judge_sdp
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Note, Profile, Settings, Status
 from vsipcheck.net.waiting import in_daemon_thread
@@ -132,18 +132,20 @@ def _judge_invites(
 ) -> list[Finding]:
     found: list[Finding] = []
     last = max(traced.line for traced in trace.messages)
-    chosen = invites[:MAX_INVITES]
+    judged, others = split_hops(invites)
+    chosen = judged[:MAX_INVITES]
     for invite in chosen:
         found.append(judge_framing(invite, profile))
         found += judge_headers(invite, profile, settings)
         found += judge_sdp(invite, profile, settings)
         answered = judge_answer(invite, profile, goes_on=last > invite.traced.line)
         found += [answered] if answered else []
+    found += map(judge_other_hop, others[:MAX_INVITES])
     found += judge_outbound(chosen, profile, settings)
     path, lacking = note.values.get("path"), _left_out(note)
     said = []
-    if len(invites) > len(chosen):
-        said.append(f"{path} holds {len(invites)} calls, and the first {len(chosen)} were judged.")
+    if len(judged) > len(chosen):
+        said.append(f"{path} holds {len(judged)} calls, and the first {len(chosen)} were judged.")
     if lacking:
         said.append(f"Not all of {path} was read: {'; '.join(lacking)}. Messages may be missing from what was judged.")
     if said:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from vsipcheck.checks.message_direction import Direction, Provider, route_of
+from vsipcheck.checks.message_direction import Direction, Provider, is_inside, route_of
 from vsipcheck.checks.message_places import quoted
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
@@ -91,8 +91,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invite:
-    """An INVITE that begins a call. `direction` is None where nothing tells it; `relayed`: not the trunk's own hop, but
-    one between the customer's SBC and PBX."""
+    """An INVITE that begins a call. `direction` is None where nothing tells it. Two hops are not the trunk's own:
+    `relayed`, by which a proxy or SBC of the customer's sends on what came from the provider, and `is_inside`, between
+    hosts of the customer's, such as a phone and the PBX."""
 
     traced: TracedMessage
     request: SipRequest
@@ -101,6 +102,7 @@ class Invite:
     direction: Direction | None
     told_by: str
     relayed: bool
+    is_inside: bool
     answer: Answer
     label: str | None  # "#2" where there are several
     record: Record
@@ -139,7 +141,8 @@ class Invite:
     def way(self) -> str:
         """Which way it goes, and what tells, as a sentence."""
         if self.direction is None:
-            return f"An INVITE whose direction could not be told: {self.told_by}."
+            where = "inside your own network" if self.is_inside else "whose direction could not be told"
+            return f"An INVITE {where}: {self.told_by}."
         where = "to the provider" if self.direction == "to_provider" else "from the provider"
         via = self.request.top_via
         relayed = f", relayed by {quoted(via.host)}" if self.relayed and via else ""
@@ -225,11 +228,11 @@ def read_invites(trace: Trace, record: Record, profile: Profile, settings: Setti
     for number, traced in enumerate(chosen, 1):
         label = f"#{number}" if len(chosen) > 1 else None
         found.append(_invite(traced, messages.get(traced.message.call_id, []), label, record, provider))
-    return _without_relays(found, provider)
+    return _with_hops(found, provider)
 
 
-def _without_relays(invites: Sequence[Invite], provider: Provider) -> tuple[Invite, ...]:
-    """The INVITEs, with the hops told apart that lie behind a proxy or SBC of your own: one that sends on what came in
+def _with_hops(invites: Sequence[Invite], provider: Provider) -> tuple[Invite, ...]:
+    """The INVITEs, with the hops told apart that are behind a proxy or SBC of your own: one that sends on what came in
     from the provider, or to which comes what then goes out."""
     came_in, went_out = set(provider.own), set(provider.own)
     for invite in invites:
@@ -247,9 +250,17 @@ def _without_relays(invites: Sequence[Invite], provider: Provider) -> tuple[Invi
             invite = replace(invite, relayed=invite.relayed or sent_by in came_in)
         elif invite.direction == "to_provider" and told.destination and told.destination[0] in went_out:
             hop = f"it was sent to {quoted(told.destination[0])}, from which calls go on to the provider"
-            invite = replace(invite, direction=None, told_by=hop)
+            invite = replace(invite, direction=None, told_by=hop, is_inside=True)
         found.append(invite)
     return tuple(found)
+
+
+def split_hops(invites: Sequence[Invite]) -> tuple[list[Invite], list[Invite]]:
+    """The INVITEs that are to be judged, and those of other hops; these are judged too where the trace does not show
+    the trunk's own."""
+    shown = {invite.direction for invite in invites if not invite.relayed} - {None}
+    others = [each for each in invites if (each.is_inside and shown) or (each.relayed and "from_provider" in shown)]
+    return [each for each in invites if each not in others], others
 
 
 _CallKey = tuple[str | None, str | None, str | None]
@@ -290,6 +301,7 @@ def _invite(
         direction=direction,
         told_by=told_by,
         relayed=direction == "from_provider" and provider.is_relayed(request),
+        is_inside=direction is None and is_inside(traced.told),
         answer=_answer(traced, call),
         label=label,
         record=record,

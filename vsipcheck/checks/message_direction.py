@@ -7,7 +7,7 @@ from typing import Literal
 from vsipcheck.checks.message_places import quoted, unreachable, uri_in
 from vsipcheck.model import Profile, Settings
 from vsipcheck.wire.sip import SipMessage, SipUri, Via, split_list
-from vsipcheck.wire.trace import TracedMessage
+from vsipcheck.wire.trace import Told, TracedMessage
 
 Direction = Literal["from_provider", "to_provider"]
 
@@ -76,6 +76,9 @@ class Provider:
         direction, why = next(((each, why) for holds, each, why in signs if holds), (None, nothing))
         if direction == "to_provider" and unreachable(target):
             return None, f"it was sent to {quoted(target)}, a hop inside your own network"
+        if direction is None and is_inside(traced.told):
+            ends = [end[0] for end in (traced.told.source, traced.told.destination) if end]
+            return None, f"nothing in it names the provider, and it stays inside your own network ({', '.join(ends)})"
         return direction, why
 
     def is_relayed(self, message: SipMessage) -> bool:
@@ -88,6 +91,12 @@ class Provider:
 
     def _is_theirs(self, via: Via) -> bool:
         return self.has(via.host) or (via.port is not None and via.port == self.signalling.in_dialog_port)
+
+
+def is_inside(told: Told) -> bool:
+    """Whether a message goes between hosts of your own network, or within one, as far as the trace tells its ends."""
+    hosts = [end[0] for end in (told.source, told.destination) if end]
+    return bool(hosts) and (all(map(unreachable, hosts)) or hosts[1:] == hosts[:1])
 
 
 def route_of(message: SipMessage) -> SipUri | None:

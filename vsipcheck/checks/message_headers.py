@@ -88,6 +88,17 @@ def _credentials(invite: Invite, name: str) -> Finding:
     )
 
 
+def judge_other_hop(invite: Invite) -> Finding:
+    """That an INVITE is not the trunk's own, and was not judged."""
+    return invite.find(
+        ID,
+        Status.SKIP,
+        "other_hop",
+        f"{invite.way} It is no message of the trunk itself, which this trace shows as well, and was not judged.",
+        what="INVITE",
+    )
+
+
 def _undecided(invite: Invite) -> Finding:
     return invite.find(
         ID,
