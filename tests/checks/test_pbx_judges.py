@@ -540,7 +540,7 @@ def test_a_rejected_stranger_is_no_fault() -> None:
 
 G729 = STATIC_CODECS[18]
 SECOND = {"purpose": "pbx_invite_pcmu", "codecs": (PCMU, EVENT)}
-ALONE = answered(sdp(PCMA, EVENT))
+ALONE, TAKEN = answered(sdp(PCMA, EVENT)), answered(sdp(PCMU), **SECOND)
 REDEFINED, REFUSED_FALLBACK = (WARN, "type_redefined", PBX), (WARN, "fallback_refused", PBX)
 
 
@@ -571,8 +571,9 @@ CODECS: list[tuple[str, Sequence[Fact | Talk], Status, str, FaultDomain | None]]
     ),
     ("PCMU first", [answered(sdp(PCMU, PCMA, EVENT))], WARN, "preferred_not_first", PBX),
     ("G.729 first", [answered(sdp(G729, PCMA, PCMU))], WARN, "preferred_not_first", PBX),
+    ("G.729 before PCMA alone", [answered(sdp(G729, PCMA)), TAKEN], WARN, "preferred_not_first", PBX),
     ("PCMU alone", [answered(sdp(PCMU, EVENT))], WARN, "fallback_chosen", PBX),
-    ("PCMA alone, PCMU taken", [ALONE, answered(sdp(PCMU), **SECOND)], PASS, "each_accepted", None),
+    ("PCMA alone, PCMU taken", [ALONE, TAKEN], PASS, "each_accepted", None),
     ("PCMA alone, PCMU rejected", [ALONE, Talk(**SECOND).hears(488)], WARN, "fallback_refused", PBX),  # type: ignore[arg-type]
     ("PCMA alone, PCMU refused", [ALONE, answered(sdp(PCMU, port=0), **SECOND)], WARN, "fallback_refused", PBX),
     ("PCMA alone, then busy", [ALONE, Talk(**SECOND).hears(486)], WARN, "fallback_unseen", OPEN),  # type: ignore[arg-type]

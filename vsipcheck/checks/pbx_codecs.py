@@ -150,8 +150,6 @@ def _answered(
             f"{named}: {fallback} and not {preferred}, though {preferred} was offered first.",
             remedy=_reorder(profile),
         )
-    if fallback not in trunks:
-        return _preferred_alone(named, second, told, profile)
     if names[0] != preferred:
         first = names[0] if names[0] not in trunks else fallback
         return proven(
@@ -160,6 +158,8 @@ def _answered(
             f"{named}: {quoted(first, 40)} before {preferred}, though {preferred} was offered first.",
             remedy=_reorder(profile),
         )
+    if fallback not in trunks:
+        return _preferred_alone(named, second, told, profile)
     return told(Status.PASS, "both_accepted", f"{named}: each of the trunk's codecs, {preferred} first.")
 
 
