@@ -160,9 +160,10 @@ class Talk:
     note: dict[str, Any] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     record_route: bool = True
+    us: str | None = None
 
     def __post_init__(self) -> None:
-        us = US_INSIDE if self.address == INSIDE else US_PUBLIC
+        us = self.us = self.us or (US_INSIDE if self.address == INSIDE else US_PUBLIC)
         octets = build_trunk_invite(
             number=NUMBER,
             host=self.address,
@@ -275,7 +276,7 @@ class Talk:
             connection=None,
             name=self.address,
             transport="tcp",
-            local_address=US_PUBLIC,
+            local_address=self.us,
             local_port=40000,
             remote_address=self.address,
             remote_port=PORT,
@@ -291,7 +292,8 @@ BOTH = sdp(*OFFERED)
 
 def answered(body: bytes = BOTH, **more: Any) -> Talk:
     """A call that is answered and ends in good order."""
-    made = {name: more.pop(name) for name in ("address", "purpose", "codecs", "note", "record_route") if name in more}
+    of_call = ("address", "purpose", "codecs", "note", "record_route", "us")
+    made = {name: more.pop(name) for name in of_call if name in more}
     return Talk(**made).hears(100).hears(180).hears(200, body=body, **more).over()
 
 

@@ -789,6 +789,10 @@ def test_the_public_address_that_was_measured(address: str, named: str, status: 
     call = naming(named, address)
     found = judged(*beside(call), call, *seen, address=address, **CALLED)
     holds(found["pbx.contact"], status, reason, domain_of(status))
+    # The invitation's exchange is the third fact; the sightings are the last two.
+    sightings = ("pbx.5", "pbx.6") if address == INSIDE else ()
+    for finding_id in ("pbx.contact", "pbx.media_address"):
+        assert found[finding_id].facts == ("pbx.3", *sightings)
 
 
 # --- Contact and dialog
@@ -1092,9 +1096,9 @@ def test_rtp(change: dict[str, Any], status: Status, reason: str, domain: FaultD
 
 def test_nothing_returned_to_a_private_address_is_not_the_pbx() -> None:
     note = Note(topic="pbx_rtp", text="", values=FLOWED | {"received": 0, "sources": []})
-    behind_nat = [connection(local_address="10.0.0.9"), options(OK)]
-    finding = judged(*behind_nat, answered(), note, rtp=True, **CALLED)["pbx.rtp"]
+    finding = judged(*ALIVE, answered(us="10.0.0.9"), note, rtp=True, **CALLED)["pbx.rtp"]
     holds(finding, UNKNOWN, "nothing_returned_to_private", OPEN)
+    assert "10.0.0.9" in finding.summary
 
 
 def test_something_else_than_rtp_came() -> None:

@@ -11,14 +11,27 @@ That the call on our own connection went well does not say that they arrive: ove
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 from vsipcheck.checks.base import Facts
 from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall, first_uri
 from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import quoted, verdict
-from vsipcheck.checks.public_address import trunk_address
-from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status
+from vsipcheck.checks.public_address import sightings, trunk_address
+from vsipcheck.model import (
+    AddressSeen,
+    Confidence,
+    Connection,
+    Exchange,
+    Fact,
+    FaultDomain,
+    Finding,
+    Profile,
+    Route,
+    Settings,
+    Status,
+)
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass, plain_address
 from vsipcheck.wire.sdp import MediaDescription, SessionDescription
@@ -59,12 +72,25 @@ def _is_mapped(address: str) -> bool:
     return class_of(address) is AddressClass.MAPPED
 
 
-def public_addresses(pbx: Pbx, facts: Facts, settings: Settings) -> frozenset[str]:
-    """The PBX's public addresses as far as they are known: those handed in, else, beside the PBX, the one that was
-    measured. From outside, what was measured is another network's."""
+class PublicAddresses(NamedTuple):
+    """The PBX's public addresses as far as they are known, and the facts that show them: none where they were given."""
+
+    addresses: frozenset[str]
+    facts: tuple[Fact, ...] = ()
+
+
+def public_addresses(pbx: Pbx, facts: Facts, settings: Settings) -> PublicAddresses:
+    """Those handed in, else, beside the PBX, the one that was measured. From outside, what was measured is another
+    network's."""
     given = {plain_address(each) for each in (settings.public_address, settings.expect_ip) if each}
-    measured = trunk_address(facts) if pbx.seen_from_inside else None
-    return frozenset(given or ({measured} if measured else ()))
+    measured = trunk_address(facts) if pbx.seen_from_inside and not given else None
+    if measured is None:
+        return PublicAddresses(frozenset(given))
+    seen = {one.fact_id for one in sightings(facts) if one.address == measured}
+    found: list[Fact] = [each for each in (*facts.of(AddressSeen), *facts.of(Exchange)) if each.id in seen]
+    found += [each for each in facts.of(Connection) if each.purpose == "sip" and each.local_address == measured]
+    found += [each for each in facts.of(Route) if each.failure is None and each.source_address == measured]
+    return PublicAddresses(frozenset((measured,)), tuple(found))
 
 
 # --- where the audio goes
@@ -93,9 +119,8 @@ def _odd_answer(description: SessionDescription, audio: MediaDescription) -> tup
     return None
 
 
-def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozenset[str]) -> Finding | None:
-    """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any. `public`: the
-    PBX's public addresses, as far as they are known."""
+def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: PublicAddresses) -> Finding | None:
+    """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any."""
     call = calls.first
     description = call.description if call is not None else None
     audio = description.audio if description is not None else None
@@ -211,21 +236,22 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozen
         )
     if address == there:
         return told(Status.PASS, "same_address", f"The PBX wants the audio at {where}, where it is called.")
-    if address in public:
+    told = partial(told, facts=[call.exchange, *public.facts])
+    if address in public.addresses:
         return told(
             Status.PASS,
             "public_address",
             f"The PBX wants the audio at its public address, {where}.",
             confidence=Confidence.LIKELY,
         )
-    known = f", nor its public one, {' or '.join(sorted(public))}" if public else ""
-    whose = "its media server's" if public else "its media server's or its own public address"
+    known = f", nor its public one, {' or '.join(sorted(public.addresses))}" if public.addresses else ""
+    whose = "its media server's" if known else "its media server's or its own public address"
     return told(
-        Status.WARN if public else Status.UNKNOWN,
+        Status.WARN if known else Status.UNKNOWN,
         "other_address",
         f"The PBX wants the audio at {where}, which is not the address that it is called at{known}: right if that is "
         f"{whose}, and its firewall lets the provider's media in there.",
-        domain=FaultDomain.PBX if public else FaultDomain.UNDETERMINED,
+        domain=FaultDomain.PBX if known else FaultDomain.UNDETERMINED,
         remedy=_EXTERNAL,
         settle_by="Compare it with nat.public_address of a run beside the PBX (--report, --expect-ip); --rtp shows "
         "whether audio returns.",
@@ -235,9 +261,8 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: frozen
 # --- Contact
 
 
-def judge_contact(pbx: Pbx, calls: Calls, profile: Profile, public: frozenset[str]) -> Finding | None:
-    """`pbx.contact`: whether requests within the dialog would reach the PBX; None where no call was answered. `public`:
-    the PBX's public addresses, as far as they are known."""
+def judge_contact(pbx: Pbx, calls: Calls, profile: Profile, public: PublicAddresses) -> Finding | None:
+    """`pbx.contact`: whether requests within the dialog would reach the PBX; None where no call was answered."""
     call = calls.first
     if call is None or call.final is None or not call.answered:
         return None
@@ -276,7 +301,7 @@ def _judge_hop(
     hop: str,
     uri: SipUri,
     profile: Profile,
-    public: frozenset[str],
+    public: PublicAddresses,
     told: partial[Finding],
 ) -> Finding:
     """The place that ACK and BYE go to: transport first, which no address makes up for, then the address."""
@@ -372,14 +397,15 @@ def _judge_hop(
         )
     if kind is None or address == there:
         return told(Status.PASS, "same_host", f"The {where}, is where it was called.")
-    if address in public:
+    told = partial(told, facts=[call.exchange, *public.facts])
+    if address in public.addresses:
         return told(
             Status.PASS,
             "public_address",
             f"The {where}, is the PBX's public address.",
             confidence=Confidence.LIKELY,
         )
-    if pbx.seen_from_inside and not public:
+    if pbx.seen_from_inside and not public.addresses:
         return told(
             Status.UNKNOWN,
             "other_address",
@@ -388,7 +414,7 @@ def _judge_hop(
             settle_by="Name the PBX's public address with --expect-ip, or give --report of a run beside it; "
             "`vsipcheck all --pbx` measures it.",
         )
-    known = " or ".join(sorted(public)) if pbx.seen_from_inside else there
+    known = " or ".join(sorted(public.addresses)) if pbx.seen_from_inside else there
     return told(
         Status.WARN,
         "other_address",

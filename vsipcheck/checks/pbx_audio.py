@@ -202,7 +202,7 @@ def _nothing(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], told: partia
     if errors:
         who, what = (quoted(str(errors[0].get(name) or "somebody"), 60) for name in ("from", "failure"))
         sent += f"; {who} answers by ICMP ({what})"
-    local = next((each.local_address for each in pbx.connections if each.local_address), None)
+    local = call.exchange.local_address
     if local is not None and is_inside(local) and not pbx.seen_from_inside and not other["rtcp"]:
         return told(
             Status.UNKNOWN,
