@@ -170,6 +170,13 @@ ROWS: list[Row] = [
     ("pjsip.conf", (("send_pai", "qualify_frequency = 60\nsend_pai"),), "config.peer", F, "object_refused"),
     ("pjsip.conf", (("send_pai", "nat = force_rport\nMatch = 9.9.9.9\nsend_pai"),), "config.peer", F, "object_refused"),
     ("pjsip.conf", (("send_pai", "direct_mdia = no\nsend_pai"),), "config.peer", W, "unknown_option"),
+    (
+        "pjsip.conf",
+        (("send_pai", "rtp_port_start = 10000\nrtp_port_end = 20000\nmax_text_streams = 0\nsend_pai"),),
+        "config.peer",
+        P,
+        "as_the_guide",
+    ),
     ("pjsip.conf", (("send_pai", "@mine = 1\nsend_pai"),), "config.peer", P, "as_the_guide"),
     ("pjsip.conf", (("type = aor\n", "type = aor\ntransport = tcp\n"),), "config.peer", F, "object_refused"),
     (
@@ -257,6 +264,7 @@ ROWS: list[Row] = [
     ("pjsip.conf", (), "config.listener", P, "serves_tcp"),
     ("pjsip.conf", (("[tcp]", "[tcp]\ncontext = a"),), "config.listener", F, "object_refused"),
     ("pjsip.conf", (("[tcp]", "[tcp]\nextrnal_address = a"),), "config.listener", W, "unknown_option"),
+    ("pjsip.conf", (("local_net", "localnet"),), "config.listener", F, "object_refused"),  # that is chan_sip's
     (
         "pjsip.conf",
         (("[trunk]", "[tcp]\ntype = transport\nprotocol = tcp\n[trunk]"),),
@@ -434,6 +442,13 @@ ROWS: list[Row] = [
     (
         "pjsip.conf",
         (("match = pstn.in2.exotel.com,pstn.in4.exotel.com", "match_header = X-Exotel-TrunkSid: /./"),),
+        "config.identification",
+        U,
+        "known_otherwise",
+    ),
+    (
+        "pjsip.conf",
+        (("match = pstn.in2.exotel.com,pstn.in4.exotel.com", "transport = tcp"), ("match = 182", ";")),
         "config.identification",
         U,
         "known_otherwise",
@@ -1273,6 +1288,71 @@ def test_a_registration_and_its_secret_leave_by_hand() -> None:
     found = only(lint({"sip.conf": text}), "config.registration", "sip.conf [trunk]")
     assert found.patch is None
     assert "sip.conf:6" in (found.remedy or "")
+
+
+def test_a_trunk_may_have_ports_of_rtp_of_its_own() -> None:
+    wanted = {(30000, 35000): (P, "within"), (5000, 6000): (F, "outside"), (20000, 0): (F, "no_range")}
+    for ports, verdict in wanted.items():
+        own = "rtp_port_start = {}\nrtp_port_end = {}\nsend_pai".format(*ports)
+        files = {"pjsip.conf": PJSIP.replace("send_pai", own, 1), "rtp.conf": RTP.format(10000, 20000)}
+        found = only(lint(files), "config.rtp_range")
+        assert (found.target, found.status, found.reason) == ("pjsip.conf [trunk]", *verdict)
+        if found.patch is not None:
+            assert only(lint(apply(found.patch, files)), "config.rtp_range").status is P
+    zero = PJSIP.replace("send_pai", "rtp_port_start = 0\nrtp_port_end = 0\nsend_pai", 1)
+    assert only(lint({"pjsip.conf": zero}), "config.rtp_range").reason == "not_read"
+
+
+def test_calls_known_as_another_endpoints_are_no_strangers() -> None:
+    second = """\
+[b]
+type = aor
+contact = sip:pstn.in4.exotel.com:5070\\;transport=tcp
+[b]
+type = endpoint
+aors = b
+allow = alaw,ulaw
+"""
+    files = {"pjsip.conf": PJSIP + second}
+    assert told(files, "config.identification", "pjsip.conf [b]") == (P, "by_address")
+    files = {"pjsip.conf": PJSIP.replace(",pstn.in4.exotel.com", "") + second}
+    found = only(lint(files), "config.identification", "pjsip.conf [b]")
+    assert (found.status, found.reason) == (W, "part_of_the_pops")
+    assert found.patch is not None
+    assert told(apply(found.patch, files), "config.identification", "pjsip.conf [b]") == (P, "by_address")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("pjsip_trunks.conf", "[trunk](base)\n"),
+        ("pjsip_trunks.conf", "[base](+)\nrtp_symmetric = yes\n[trunk]\n"),
+        ("pjsip.conf", "#include more.conf\n[trunk]\n"),
+    ],
+)
+def test_what_was_not_read_may_set_what_is_missing(path: str, text: str) -> None:
+    """A template, an addition or an include that was not given: what is written decides, what is missing does not."""
+    text += "type = endpoint\naors = t\nallow = ulaw\n[t]\ntype = aor\ncontact = sip:pstn.in2.exotel.com\n"
+    reasons = {each.id: (each.status, each.reason) for each in lint({path: text}, account_sid=SID)}
+    assert reasons["config.files"] in ((U, "fragment"), (W, "include_missing"))
+    assert reasons["config.peer"] == (F, "wrong_port")
+    assert reasons["config.codec_order"] == (W, "part_of_g711")
+    for finding_id in ("domain", "caller_id", "nat", "media_path", "context", "identification"):
+        assert reasons[f"config.{finding_id}"] == (U, "not_read")
+
+
+def test_a_file_of_peers_alone_says_nothing_of_all() -> None:
+    """[general] stands in the file that includes it."""
+    files = {"sip_custom.conf": SIP[SIP.index("[trunk]") :]}
+    findings = lint(files, public_address=PUBLIC)
+    reasons = {each.id: (each.status, each.reason) for each in findings if each.target.endswith("[trunk]")}
+    assert reasons["config.listener"] == reasons["config.external_address"] == (U, "not_read")
+    assert reasons["config.peer"] == (P, "as_the_guide")
+
+
+def test_an_old_name_is_told_with_its_present_one() -> None:
+    found = only(lint({"pjsip.conf": PJSIP.replace("local_net", "localnet")}), "config.listener")
+    assert "has local_net instead" in (found.remedy or "")
 
 
 def test_a_mended_file_stays_mended() -> None:

@@ -27,6 +27,7 @@ from vsipcheck.wire.text import sanitise
 FILES = "config.files"
 DRIVER = "config.channel_driver"
 PEER = "config.peer"
+LOGGING = "config.logging"
 _RULES: tuple[tuple[str, Callable[[Trunk, World], Verdict]], ...] = (
     (PEER, judge_peer),
     ("config.listener", judge_listener),
@@ -42,11 +43,11 @@ _RULES: tuple[tuple[str, Callable[[Trunk, World], Verdict]], ...] = (
     ("config.rtp_range", judge_rtp_range),
     ("config.context", judge_context),
     ("config.call_rate", judge_call_rate),
-    ("config.logging", judge_logging),
+    (LOGGING, judge_logging),
 )
 _IDS = (FILES, DRIVER, *(name for name, _ in _RULES))
 # What the guide's checklist asks of a configuration: told also where there is no trunk to look at.
-_ROWS = ("config.codec_order", "config.registration", "config.nat", "config.logging")
+_ROWS = ("config.codec_order", "config.registration", "config.nat", LOGGING)
 
 _TRUNK_FILES = (Dialect.CHAN_SIP, Dialect.PJSIP, Dialect.FREESWITCH)
 
@@ -77,11 +78,40 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
     if not trunks:
         _judge_none(files, writer, world)
         return writer.findings
+    lacking = {dialect: _lacking(configuration, dialect, files) for dialect in _TRUNK_FILES}
     for trunk in trunks:
         for finding_id, rule in _RULES:
             verdict = with_refusals(rule(trunk, world), finding_id, trunk)
+            if finding_id != LOGGING and (what := lacking[trunk.dialect]) is not None:
+                verdict = _as_far_as_read(verdict, trunk, what)
             writer.add(finding_id, verdict.target or trunk.target, verdict)
     return writer.findings
+
+
+def _lacking(configuration: Configuration, dialect: Dialect, files: Mapping[str, Verdict]) -> str | None:
+    """What shows that settings of an Asterisk's trunk stand in files that were not given; None where nothing does."""
+    config = configuration.asterisk(dialect)
+    if config is None:
+        return None
+    for handed in configuration.of(dialect):
+        if (read := files[handed.path]).reason in ("fragment", "include_missing", "include_not_followed"):
+            return f"{read.place} goes by what was not given"
+    if dialect is Dialect.CHAN_SIP and config.section("general") is None:
+        return "no [general] was among the files"
+    return None
+
+
+def _as_far_as_read(verdict: Verdict, trunk: Trunk, lacking: str) -> Verdict:
+    """The verdict where a line that was read decided it; what is missing may stand in what was not read."""
+    if verdict.status not in (Status.WARN, Status.FAIL) or verdict.place != trunk.place:
+        return verdict
+    return Verdict(
+        Status.UNKNOWN,
+        "not_read",
+        f"{verdict.summary} That is as far as it was read: {lacking}.",
+        settle_by="Give every file that the PBX reads for the trunk.",
+        place=trunk.place,
+    )
 
 
 class _Writer:

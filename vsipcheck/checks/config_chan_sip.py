@@ -100,7 +100,7 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
     remote = [setting_of(variable, variable.name) for variable in section.all("remotesecret", "auth")]
     insecure = peer.get("insecure", default="no")
     # "very" and "yes" were taken for both by Asterisk 1.4 and are unknown to what came after it.
-    asks = "invite" in split_list((insecure.value or "").lower())
+    trusted = "invite" in split_list((insecure.value or "").lower())
     rport, comedia = _nat(peer)
     guests = _general(peer, "allowguest", "yes")
     registers = tuple(_registers(peer, profile))
@@ -113,8 +113,8 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
         destinations=_destinations(peer),
         listening=_listening(peer),
         registers=registers,
-        challenges=() if asks else tuple(secret),
-        answers=(*remote, *(secret if asks else ())),
+        challenges=() if trusted else tuple(secret),
+        answers=(*remote, *(secret if trusted else ())),
         identification=Identification(
             sources=sources,
             guests="the context of [general]" if is_true(guests.value or "") else None,

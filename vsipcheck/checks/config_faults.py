@@ -39,6 +39,8 @@ _READ_BY_NAME = frozenset(
 )
 
 
+# What would be whole within the file that includes it.
+_OF_FRAGMENTS = frozenset({Fault.NO_SECTION, Fault.UNKNOWN_ADDITION, Fault.UNKNOWN_TEMPLATE})
 _HARMLESS = frozenset({"missing_tryinclude"})
 
 
@@ -108,12 +110,12 @@ def judge_file(handed: Handed, configuration: Configuration) -> Verdict:
             place=where,
             confidence=Confidence.LIKELY,
         )
-    if fatal and fatal[0].fault is Fault.NO_SECTION and os.path.basename(handed.path).lower() not in _READ_BY_NAME:
+    if fatal and fatal[0].fault in _OF_FRAGMENTS and os.path.basename(handed.path).lower() not in _READ_BY_NAME:
         return Verdict(
             Status.UNKNOWN,
             "fragment",
-            f"{fatal[0].place} stands in no section: {handed.path} is there for another file to include, and what it "
-            "sets is unknown without that one.",
+            f"{fatal[0].place}: {_fault(str(fatal[0].fault), fatal[0].detail)}. {handed.path} is there for another "
+            "file to include, and what it comes to is unknown without that one.",
             settle_by="Give the file that includes it.",
             place=fatal[0].place,
             fault_domain=FaultDomain.HOST,

@@ -44,6 +44,15 @@ def judge_identification(trunk: Trunk, world: World) -> Verdict:
             "others out.",
             place=place,
         )
+    if known.also is not None and not known.sources:
+        return Verdict(
+            Status.UNKNOWN,
+            "known_otherwise",
+            f"The provider's calls are known by {known.also}, which is not looked at: whether it fits them was not "
+            "seen.",
+            settle_by="Match the names as well, or see that a call of the provider's is known as the trunk's.",
+            place=place,
+        )
     if not known.sources:
         where = f"they land at {known.guests}" if known.guests else "they are taken for a stranger's, and rejected"
         return Verdict(

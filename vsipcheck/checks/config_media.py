@@ -227,7 +227,7 @@ _FREESWITCH_RTP = (16384, 32768)
 
 
 def judge_rtp_range(trunk: Trunk, world: World) -> Verdict:
-    """Of the file that sets the range; of the trunk's own where none was given."""
+    """Of the trunk where it has a range of its own, else of the file that sets it for all, or would."""
     if trunk.dialect is Dialect.FREESWITCH:
         switch = switch_of(world.configuration)
         if switch is None:
@@ -237,6 +237,8 @@ def judge_rtp_range(trunk: Trunk, world: World) -> Verdict:
         end = param_setting(found.last("rtp-end-port"), "rtp-end-port")
         path, home = found.place.path, home_before(found.end, xml, found.params)
         return replace(_judge_range(start, end, _FREESWITCH_RTP, home, path, world), target=path)
+    if trunk.rtp_ports is not None:
+        return _judge_range(*trunk.rtp_ports, _ASTERISK_RTP, trunk.home, trunk.place.path, world)
     config = world.configuration.asterisk(Dialect.RTP)
     if config is None:
         return _range_unread(trunk, "rtp.conf", _ASTERISK_RTP)
@@ -294,9 +296,7 @@ def _judge_range(
     if not first.written and not last.written:
         told += ", the default"
     if media.first_port <= low and high <= media.last_port:
-        return Verdict(
-            Status.PASS, "within", f"{told}, within the {opened} that the firewall opens.", place=place, target=path
-        )
+        return Verdict(Status.PASS, "within", f"{told}, within the {opened} that the firewall opens.", place=place)
     if high < media.first_port or low > media.last_port:
         return Verdict(
             Status.FAIL,

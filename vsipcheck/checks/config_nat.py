@@ -263,7 +263,8 @@ def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits
         return Verdict(
             Status.WARN,
             "by_name",
-            f"{setting} is a name that is looked up while Asterisk runs. The provider whitelists one static address.",
+            f"{setting} is a name, and the provider whitelists one static address: what the "
+            "name leads to may change, or not be found when the PBX starts.",
             remedy,
             place=place,
             edits=edits,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from vsipcheck.checks.config_asterisk import home_of, rtp_name, setting_of
 from vsipcheck.checks.config_files import Dialect
 from vsipcheck.checks.config_patch import Edit
-from vsipcheck.checks.config_pjsip_options import knows, owner_of
+from vsipcheck.checks.config_pjsip_options import knows, owner_of, successor_of
 from vsipcheck.checks.config_trunk import (
     SIP_PORT,
     Codecs,
@@ -43,6 +43,12 @@ from vsipcheck.wire.asterisk import (
 )
 
 _WIZARD = "wizard"
+# How an identify knows calls apart from their address; the value is not looked at.
+_OTHER_WAYS = {
+    "match_header": "a header",
+    "match_request_uri": "the Request-URI",
+    "transport": "the transport that they come by",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,8 @@ def _odd_options(finding_id: str, kind: str, of: _Object) -> Refusal | None:
         told += ": nothing of this section is in effect."
         remedy = f"Take it out of [{of.name}]: {first.key} belongs into a section of type {owner}."
         if owner == "chan_sip":
-            remedy = f"Take it out of [{of.name}]: {first.key} is chan_sip's, and res_pjsip has other names."
+            instead = successor_of(first.key.removeprefix(of.prefix)) or "other names"
+            remedy = f"Take it out of [{of.name}]: {first.key} is chan_sip's, and res_pjsip has {instead} instead."
     return Refusal(
         finding_id,
         "unknown_option" if owner is None else "object_refused",
@@ -170,9 +177,7 @@ def trunks_of(config: AsteriskConfig, profile: Profile) -> list[Trunk]:
 
 
 def _with_sources(trunk: Trunk, sources: tuple[Setting, ...]) -> Trunk:
-    """What another endpoint of the same provider identifies is identified, too; where none does, none does."""
-    if not trunk.identification.sources:
-        return trunk
+    """What is known as another endpoint's of the same provider is no stranger's."""
     return replace(trunk, identification=replace(trunk.identification, sources=sources))
 
 
@@ -202,7 +207,7 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
     ]
     if not any(is_provider(host.partition("/")[0], profile) for host in hosts if host):
         return None
-    headers = [variable for section in identifies for variable in section.all("match_header", "match_request_uri")]
+    others = [told for key, told in _OTHER_WAYS.items() if any(section.last(key) for section in identifies)]
     home = home_of(identifies[0]) if identifies else None
     return _trunk(
         endpoint,
@@ -216,7 +221,7 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
         matches=tuple(matches),
         match_setting=matches[-1] if matches else None,
         identify_home=home,
-        by_header=bool(headers),
+        known_also=" and ".join(others) or None,
         refusals=refusals,
         registration_edits=tuple(_without(section) for section in registrations),
         destination_unread=f"the aor {unread[0]} was not among the files" if unread and not contacts else None,
@@ -249,7 +254,6 @@ def _of_wizard(section: Section, world: _World, profile: Profile) -> Trunk | Non
         matches=tuple(matches),
         match_setting=matches[-1] if matches else None,
         identify_home=whole.home,
-        by_header=False,
         refusals=[
             *world.refusals("config.peer", "endpoint", [endpoint]),
             *world.refusals("config.peer", "aor", [_Object(section, "aor/")]),
@@ -308,8 +312,8 @@ def _trunk(
     matches: tuple[Setting, ...],
     match_setting: Setting | None,
     identify_home: Home | None,
-    by_header: bool,
     refusals: list[Refusal],
+    known_also: str | None = None,
     transport: Setting | None = None,
     registration_edits: tuple[Edit, ...] = (),
     destination_unread: str | None = None,
@@ -335,8 +339,7 @@ def _trunk(
             if "anonymous" in world.of("endpoint")
             else None,
             limited=True,
-            unreadable="it matches a header, whose value is not looked at" if by_header and not matches else None,
-            also="a header" if by_header else None,
+            also=known_also,
             unnamed=None if by_ip or not matches else by,
             setting=match_setting,
             home=identify_home,
@@ -361,6 +364,7 @@ def _trunk(
         refusals=_in_order((*refusals, *world.refusals("config.listener", "transport", _tcp_objects(named, world)))),
         encryption=_encryption(endpoint),
         access=_access(endpoint, world),
+        rtp_ports=_rtp_ports(endpoint),
     )
 
 
@@ -397,6 +401,12 @@ def _access(endpoint: _Object, world: _World) -> tuple[tuple[Setting, ...], ...]
     own = tuple(setting_of(variable, variable.name.removeprefix(endpoint.prefix)) for variable in endpoint.all(*keys))
     of_all = (section.all(*keys) for section in world.of("acl").values())
     return own, *(tuple(setting_of(variable, variable.name) for variable in rules) for rules in of_all)
+
+
+def _rtp_ports(endpoint: _Object) -> tuple[Setting, Setting] | None:
+    """A range of its own, instead of the one in rtp.conf; 0 is none."""
+    first, last = endpoint.get("rtp_port_start", default="0"), endpoint.get("rtp_port_end", default="0")
+    return None if number_of(first.value) == number_of(last.value) == 0 else (first, last)
 
 
 def _codecs(endpoint: _Object) -> Codecs:
@@ -495,7 +505,7 @@ def _external(named: Setting, endpoint: _Object, world: _World) -> External:
     return External(
         signalling=told(keys[0]),
         media=media if media.written else told(keys[1]),
-        local_networks=tuple(setting_of(variable, "local_net") for variable in section.all("local_net", "localnet")),
+        local_networks=tuple(setting_of(variable, "local_net") for variable in section.all("local_net")),
         home=home_of(section),
         keys=keys,
         bound=bound_address(bind.value) if bind is not None else None,

@@ -261,6 +261,7 @@ class Trunk:
     way: Way | None = None
     refusals: tuple[Refusal, ...] = ()
     encryption: Setting | None = None  # what keeps the offer from plain RTP
+    rtp_ports: tuple[Setting, Setting] | None = None  # the trunk's own range, where it has one
     access: tuple[tuple[Setting, ...], ...] = ()  # lists of permit, deny and acl: in each the last that fits decides
 
     @property
