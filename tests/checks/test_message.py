@@ -375,6 +375,65 @@ def test_sdp(name: str, old: str, new: str, target: str, status: Status, reason:
     assert (finding.status, finding.reason) == (status, reason)
 
 
+def taken(name: str, line: str, *changes: tuple[str, str]) -> bytes:
+    """An answer with the other sample's SDP."""
+    body = sample(IN if name == OUT else OUT).decode().partition("\r\n\r\n")[2]
+    for old, new in changes:
+        assert old in body
+        body = body.replace(old, new, 1)
+    sdp = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    return answer(name, line).replace(b"Content-Length: 0\r\n\r\n", sdp.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "target", "status", "reason", "domain"),
+    [
+        (IN, "c=", "c=", "answer address", _P, "reachable", None),
+        (IN, "c=IN IP4 203.0.113.9", "c=IN IP4 192.168.1.20", "answer address", _F, "private_address", PBX),
+        (IN, "c=IN IP4 203.0.113.9", "c=IN IP4 203.0.113.8", "answer address", _W, "other_address", PBX),
+        (IN, "c=IN IP4 203.0.113.9\r\n", "", "answer address", _F, "address_missing", PBX),
+        (OUT, "c=", "c=", "answer address", _P, "reachable", None),
+        (OUT, "c=", "c=", "answer port", _P, "port_inside", None),
+        (OUT, "c=IN IP4 182.76.143.61", "c=IN IP4 10.0.0.1", "answer address", _W, "private_address", UNDETERMINED),
+        (
+            OUT,
+            "c=IN IP4 182.76.143.61",
+            "c=IN IP4 198.51.100.9",
+            "answer address",
+            _W,
+            "unlisted_address",
+            UNDETERMINED,
+        ),
+        (OUT, "m=audio 37456", "m=audio 50010", "answer port", _W, "port_outside", PROVIDER),
+    ],
+)
+def test_where_the_answer_wants_audio(
+    name: str, old: str, new: str, target: str, status: Status, reason: str, domain: FaultDomain | None
+) -> None:
+    data = sample(name) + taken(name, "200 OK", (old, new))
+    finding = one(lint(data, public_address="203.0.113.9"), "message.sdp", target)
+    assert (finding.status, finding.reason, finding.fault_domain) == (status, reason, domain)
+    assert int((finding.location or "").rpartition(":")[2]) > sample(name).count(b"\n")
+    # What refuses the call, or is another hop's, says nothing about the trunk.
+    assert not [each for each in lint(sample(name) + taken(name, "183 Progress", (old, new))) if each.target == target]
+
+
+def test_an_answer_that_the_trace_cuts_tells_no_address() -> None:
+    data = captured(sample(IN), taken(IN, "200 OK", ("m=audio", "m=audio")).lstrip())
+    assert one(lint(data), "message.sdp", "answer address").status is _P
+    cut = data[: data.rindex(b"a=rtpmap:0")]
+    assert not [each for each in lint(cut) if each.target == "answer address"]
+
+
+def test_a_redacted_report_keeps_what_its_answer_said() -> None:
+    note = message.read_file(
+        "call.txt", sample(IN) + taken(IN, "200 OK", ("c=IN IP4 203.0.113.9", "c=IN IP4 10.0.0.9"))
+    )
+    shorter = {**note.values, "text": str(note.values["text"]).replace("10.0.0.9", "10.0.0.1")}
+    redacted = msgspec.structs.replace(note, id="message.1", values=shorter)
+    assert one(judged(redacted), "message.sdp", "answer address").reason == "private_address"
+
+
 def test_findings_about_sdp_name_their_line() -> None:
     data = sample(OUT, ("RTP/AVP 8 0 101", "RTP/AVP 0 8 101"))
     line = data.decode().split("\r\n").index("m=audio 18232 RTP/AVP 0 8 101") + 1

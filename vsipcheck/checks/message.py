@@ -62,8 +62,8 @@ def read_file(path: str, data: bytes) -> Note:
     plural = "" if secrets == 1 else "s"
     length = f"a capture with {len(trace.messages)} SIP messages" if captured else f"{count} lines"
     # A redacted report has other lengths: how long bodies were is a fact of its own.
-    invites = [each for each in trace.messages if each.message.start_raw.startswith(b"INVITE ")]
-    sizes = {str(each.line): {"body": list(each.body_sizes), "whole": each.is_whole} for each in invites}
+    sized = [each for each in trace.messages if each.body or each.message.start_raw.startswith(b"INVITE ")]
+    sizes = {str(each.line): {"body": list(each.body_sizes), "whole": each.is_whole} for each in sized}
     return Note(
         topic=TOPIC,
         text=f"{path}, {length}, {secrets} secret{plural} masked",

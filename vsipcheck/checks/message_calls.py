@@ -116,7 +116,7 @@ class Invite:
     @property
     def content_length(self) -> int | None:
         """What Content-Length says; None where it is missing, no number, or there are several that differ."""
-        values = [header.value for header in self.request.headers_named("Content-Length")]
+        values = [header.value for header in self.traced.message.headers_named("Content-Length")]
         told = {int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None for value in values}
         return told.pop() if len(told) == 1 else None
 
@@ -132,6 +132,15 @@ class Invite:
             at_end = traced.ended_by == "end" and not self.record.is_whole
             return sizes.whole is False or at_end or traced.told.format in _IN_PIECES
         return False
+
+    @property
+    def answered(self) -> Invite | None:
+        """The 2xx that took the call, as a message that goes the other way: what is wrong with it is its sender's."""
+        final, status = self.answer.final, self.answer.status
+        if final is None or status is None or status >= 300 or self.direction is None:
+            return None
+        way: Direction = "from_provider" if self.direction == "to_provider" else "to_provider"
+        return replace(self, traced=final, direction=way)
 
     def target(self, what: str | None = None) -> str | None:
         """A finding's target: "Via", "#2 Via", "#2", or None."""

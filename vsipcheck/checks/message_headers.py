@@ -381,7 +381,8 @@ def _check_contact(invite: Invite, profile: Profile, settings: Settings) -> Faul
         return Fault(
             Status.FAIL,
             "private_address",
-            f"it names {quoted(uri.host)}, which is {why}: the provider cannot send BYE or a re-INVITE there.",
+            f"it names {quoted(uri.host)}, which is {why}: the provider cannot send BYE or a re-INVITE there, "
+            "unless a device on the way rewrites it.",
             "Set the PBX's public address (externip, external_signaling_address, ext-sip-ip).",
         )
     if is_local_name(uri.host):

@@ -39,7 +39,25 @@ def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Find
     if invite.is_cut:
         return [cut_here(invite, ID, "What the offer says cannot be judged.", "syntax")]
     found = _judge_session(invite, session, profile, settings)
-    return [_unless_elsewhere(invite, each) for each in found] if invite.direction is None else found
+    if invite.direction is None:
+        return [_unless_elsewhere(invite, each) for each in found]
+    return found + _judge_answered(invite, profile, settings)
+
+
+def _judge_answered(invite: Invite, profile: Profile, settings: Settings) -> list[Finding]:
+    """Where the side that took the call wants its audio; nothing of a hop that is not the trunk's own."""
+    back = invite.answered
+    if back is None or back.relayed or back.is_cut:
+        return []
+    try:
+        session = session_of(back.traced)
+    except WireError:
+        return []
+    audio = _audio_of(session)
+    if audio is None or not audio.port:
+        return []
+    found = [_judge_address(back, session, audio, profile, settings, "answer address")]
+    return [*found, _judge_port(back, audio, profile, "answer port")] if back.direction == "from_provider" else found
 
 
 def _unless_elsewhere(invite: Invite, finding: Finding) -> Finding:
@@ -240,15 +258,20 @@ def _judge_dtmf(invite: Invite, audio: MediaDescription) -> Finding:
 
 
 def _judge_address(
-    invite: Invite, session: SessionDescription, audio: MediaDescription, profile: Profile, settings: Settings
+    invite: Invite,
+    session: SessionDescription,
+    audio: MediaDescription,
+    profile: Profile,
+    settings: Settings,
+    what: str = "address",
 ) -> Finding:
     address = session.media_address(audio)
-    tell = _about(invite, "address", audio)
+    tell = _about(invite, what, audio)
     if address is None or (re.fullmatch(r"[0-9.]*|.*:.*", address) and class_of(address) is None):
         return tell(
             Status.FAIL,
             "address_missing",
-            "The offer has no c= line that can be read: nobody can send it audio.",
+            "There is no c= line that can be read: nobody can send audio.",
             remedy=invite.remedy("Have the PBX write a c= line with its public address."),
         )
     if address in ("0.0.0.0", "::"):
@@ -263,18 +286,17 @@ def _judge_address(
             Status.FAIL if invite.direction == "to_provider" else Status.WARN,
             "private_address",
             f"The media address is {quoted(address)}, which is {why}: audio sent to it is lost, which is heard as "
-            "one-way audio, unless the far end answers to where RTP comes from.",
+            "one-way audio, unless the far end answers to where RTP comes from, or a device on the way rewrites it.",
             remedy=invite.remedy(
                 "Set the PBX's public address for media (externip with localnet, external_media_address, ext-rtp-ip).",
             ),
         )
-    return _judge_known_address(invite, audio, address, profile, settings)
+    return _judge_known_address(invite, tell, address, profile, settings)
 
 
 def _judge_known_address(
-    invite: Invite, audio: MediaDescription, address: str, profile: Profile, settings: Settings
+    invite: Invite, tell: partial[Finding], address: str, profile: Profile, settings: Settings
 ) -> Finding:
-    tell = _about(invite, "address", audio)
     own = settings.public_address or settings.expect_ip
     try:
         ip_address(address)
@@ -346,9 +368,9 @@ def _judge_direction(invite: Invite, audio: MediaDescription) -> Finding:
     return tell(Status.PASS, "both_ways", "Audio is offered both ways.")
 
 
-def _judge_port(invite: Invite, audio: MediaDescription, profile: Profile) -> Finding:
+def _judge_port(invite: Invite, audio: MediaDescription, profile: Profile, what: str = "port") -> Finding:
     first, last = profile.media.first_port, profile.media.last_port
-    tell = _about(invite, "port", audio)
+    tell = _about(invite, what, audio)
     if audio.port and not first <= audio.port <= last:
         return tell(
             Status.WARN,
