@@ -359,6 +359,31 @@ def test_icmp_from_a_router_names_its_sender() -> None:
     assert ROUTER in finding.summary
 
 
+@pytest.mark.parametrize(
+    ("other", "reason", "domain"),
+    [
+        (
+            {"failure": Failure.ADMIN_PROHIBITED, "icmp": Icmp(address=ROUTER, type=3, code=13)},
+            "admin_prohibited",
+            NETWORK,
+        ),
+        ({"failure": TIMEOUT}, "dns_timeout", OPEN),
+    ],
+)
+def test_one_icmp_error_tells_why_other_questions_met_with_silence(
+    other: dict[str, object], reason: str, domain: FaultDomain
+) -> None:
+    """Routers ration them."""
+    silent = told(ISP_1, failure=TIMEOUT)
+    control = told(ISP_1, name="random.invalid", purpose="control", **other)
+    finding = judge([system(failure=TIMEOUT), silent, control])
+    assert (finding.status, finding.reason, finding.fault_domain) == (FAIL, reason, domain)
+    assert (ROUTER in finding.summary) == ("dns.2" in finding.facts) == ("icmp" in other)
+    # A nameserver that answers something is not cut off.
+    answered = told(ISP_1, name="other.invalid", purpose="control", failure=NXDOMAIN, rcode="NXDOMAIN")
+    assert judge([system(failure=TIMEOUT), silent, control, answered]).reason == "dns_timeout"
+
+
 def test_a_dated_address_that_moved_is_a_warning() -> None:
     import msgspec
 

@@ -31,6 +31,7 @@ WALK_TOPIC = "dns_walk"
 DEEP_TOPIC = "dns_deep"
 # What says that the name has no address, as against nobody having said anything.
 NEGATIVE = frozenset({Failure.NXDOMAIN, Failure.NODATA})
+_SILENT = frozenset({Failure.DNS_TIMEOUT, Failure.NO_ANSWER})
 UNREACHABLE = frozenset(
     {
         Failure.DNS_TIMEOUT,
@@ -93,6 +94,7 @@ class Seen:
     reference: list[Lookup]
     nat64_prefixes: list[str]
     facts: list[Lookup]
+    refusals: list[Lookup]  # what tells why nameservers kept silent
     authority: Authority | None
     unchecked: list[Lookup]  # asked with CD after a SERVFAIL, and answered
 
@@ -101,23 +103,43 @@ class Seen:
 
 
 def sort_lookups(name: str, facts: Facts) -> Seen:
-    lookups = [lookup for lookup in facts.of(Lookup, "dns") if lookup.name == name]
+    everything = facts.of(Lookup, "dns")
+    lookups = [lookup for lookup in everything if lookup.name == name]
     prefixes = [WELL_KNOWN_NAT64]
-    for lookup in facts.of(Lookup, "dns"):
+    for lookup in everything:
         if lookup.name == IPV4ONLY and lookup.record_type == "AAAA":
             prefixes.extend(_prefixes(lookup.addresses))
+    configured = merged(lookup for lookup in lookups if lookup.server is not None and lookup.purpose == "trunk")
+    silent = {lookup.server for lookup in configured if lookup.failure in _SILENT}
+    refusals = {server: found for server in silent if (found := _refusal(server, everything)) is not None}
     return Seen(
         name=name,
         system={lookup.record_type: lookup for lookup in lookups if lookup.server is None},
-        configured=merged(lookup for lookup in lookups if lookup.server is not None and lookup.purpose == "trunk"),
+        configured=[_as_refused(lookup, refusals.get(lookup.server)) for lookup in configured],
         reference=merged(lookup for lookup in lookups if lookup.server is not None and lookup.purpose == "reference"),
         nat64_prefixes=list(dict.fromkeys(prefixes)),
         facts=[lookup for lookup in lookups if lookup.purpose in ("trunk", "reference")],
+        refusals=list(refusals.values()),
         authority=authority_on(name, facts),
         unchecked=[
             lookup for lookup in lookups if lookup.purpose == "control" and lookup.server != NOBODY and lookup.addresses
         ],
     )
+
+
+def _refusal(server: str | None, lookups: Sequence[Lookup]) -> Lookup | None:
+    """A question to `server` that drew an ICMP error, where none was answered: who sends such errors rations them
+    (RFC 1812 §4.3.2.8), so that one of them tells why other questions met with silence."""
+    asked = [lookup for lookup in lookups if lookup.server == server]
+    if any(lookup.failure is None or lookup.rcode is not None for lookup in asked):
+        return None
+    return next((lookup for lookup in asked if lookup.icmp is not None and lookup.icmp.address is not None), None)
+
+
+def _as_refused(lookup: Lookup, refusal: Lookup | None) -> Lookup:
+    if refusal is None or lookup.failure not in _SILENT:
+        return lookup
+    return msgspec.structs.replace(lookup, failure=refusal.failure, icmp=refusal.icmp)
 
 
 def _prefixes(addresses: Sequence[str]) -> list[str]:

@@ -87,7 +87,8 @@ def _judge_name(name: str, facts: Facts, profile: Profile, settings: Settings) -
             summary=f"{name} is an address: there is nothing to resolve.",
         )
     seen = sort_lookups(name, facts)
-    offset_ms, duration_ms = span_ms(seen.facts)
+    rests_on = list(dict.fromkeys([*seen.facts, *seen.refusals]))
+    offset_ms, duration_ms = span_ms(rests_on)
     rtype = "AAAA" if settings.family is Family.IPV6 else "A"
     system = seen.system.get(rtype)
 
@@ -112,7 +113,7 @@ def _judge_name(name: str, facts: Facts, profile: Profile, settings: Settings) -
             remedy=blame.remedy if blame else None,
             settle_by=(blame.settle_by if blame else None) or settle_by,
             measures=measures_of(seen, system),
-            facts=fact_ids(seen.facts),
+            facts=fact_ids(rests_on),
             offset_ms=offset_ms,
             duration_ms=duration_ms,
         )
