@@ -8,7 +8,7 @@ import pytest
 from checks.fake_pbx import BOTH, TAG, Called, Line, Script, answering, call, calling, sdp
 
 from vsipcheck.checks import pbx
-from vsipcheck.checks.pbx_call import answer_to, read_sdp
+from vsipcheck.checks.pbx_sdp import answer_to, read_sdp
 from vsipcheck.model import Connection, Exchange, Failure, Note, Settings
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.profiles import load_profile

@@ -11,8 +11,8 @@ import pytest
 from checks.fake_pbx import BOTH, Called, Line, call, sdp
 
 from vsipcheck.checks import pbx_rtp
-from vsipcheck.checks.pbx_call import read_sdp
 from vsipcheck.checks.pbx_rtp import MediaTarget, RtpSession, Withheld, media_target
+from vsipcheck.checks.pbx_sdp import read_sdp
 from vsipcheck.model import Failure, Family, Note
 from vsipcheck.net import Datagram
 from vsipcheck.net.host import HostNetwork

@@ -28,8 +28,8 @@ from typing import Any
 from vsipcheck.checks.base import Facts
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
 from vsipcheck.checks.pbx_codecs import telephone_events
-from vsipcheck.checks.pbx_rtp import AUDIO_TYPES, COMFORT_NOISE_TYPE, RTP_NOTE
-from vsipcheck.checks.pbx_target import CHECK_NAME, Pbx, is_inside
+from vsipcheck.checks.pbx_rtp import AUDIO_TYPES, COMFORT_NOISE_TYPE
+from vsipcheck.checks.pbx_target import CHECK_NAME, RTP_NOTE, Pbx, is_inside
 from vsipcheck.checks.pbx_verdict import quoted, verdict
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Note, Settings, Status
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.pbx_call import CALL_NOTE, answer_of, description_in
-from vsipcheck.checks.pbx_target import CHECK_NAME, INVITE, INVITE_PCMU, Asked, messages_of
+from vsipcheck.checks.pbx_sdp import answer_of, description_in
+from vsipcheck.checks.pbx_target import CALL_NOTE, CHECK_NAME, INVITE, INVITE_PCMU, Asked, messages_of
 from vsipcheck.checks.sip_dialogue import altered_fields
 from vsipcheck.model import Exchange, Failure, Note
 from vsipcheck.wire.call import RouteSet, read_route_set

@@ -14,15 +14,14 @@ from functools import partial
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
 from vsipcheck.checks.pbx_routing import code_row
 from vsipcheck.checks.pbx_target import Pbx
-from vsipcheck.checks.pbx_verdict import REJECTED, let_in, quoted, verdict
+from vsipcheck.checks.pbx_verdict import GUIDE_BEFORE, REJECTED, let_in, quoted, verdict
 from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
 from vsipcheck.wire.sdp import Codec, MediaDescription
 from vsipcheck.wire.sip import SipResponse
 
 CODECS = "pbx.codecs"
 DTMF = "pbx.dtmf"
-GUIDE_BEFORE = "Best Practices and Pre-checks: Before Configuration"
-GUIDE_ORDER = "Best Practices and Pre-checks: During Configuration"
+_GUIDE_ORDER = "Best Practices and Pre-checks: During Configuration"
 
 # Formats beside the audio: RFC 4733, RFC 3389.
 _BESIDE = frozenset({"TELEPHONE-EVENT", "CN", "RED"})
@@ -142,7 +141,7 @@ def _answered(
             remedy=_allow(profile),
             guide_section=GUIDE_BEFORE,
         )
-    told, proven = (partial(each, guide_section=GUIDE_ORDER) for each in (told, proven))
+    told, proven = (partial(each, guide_section=_GUIDE_ORDER) for each in (told, proven))
     if preferred not in trunks:
         return proven(
             Status.WARN,
@@ -234,7 +233,7 @@ def _shown(pbx: Pbx, audio: MediaDescription, profile: Profile, settings: Settin
             f"{lists}, and no G.711. What it answers to a call is not known.",
             remedy=_allow(profile),
         )
-    told = partial(told, guide_section=GUIDE_ORDER)
+    told = partial(told, guide_section=_GUIDE_ORDER)
     if missing:
         return told(Status.WARN, "one_listed", f"{lists}, without {' and '.join(missing)}.", remedy=_allow(profile))
     if fallback and names.index(preferred) > names.index(fallback):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from vsipcheck.checks.pbx_target import RTP_NOTE
 from vsipcheck.model import Failure, Note
 from vsipcheck.net import Datagram, IcmpError, Network, UdpSocket
 from vsipcheck.wire.errors import WireError
@@ -28,9 +29,6 @@ from vsipcheck.wire.rtp import (
 )
 from vsipcheck.wire.sdp import Codec, SessionDescription
 from vsipcheck.wire.stun import is_stun
-
-# Topic of the note that says what was sent and what came back.
-RTP_NOTE = "pbx_rtp"
 
 PACKETS = 100
 PACKET_MS = 20

@@ -20,11 +20,20 @@ import statistics
 from collections.abc import Sequence
 
 from vsipcheck.checks.pbx_target import Pbx
-from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, REJECTED, RUN_AGAIN, count, let_in, our_address, quoted, verdict
+from vsipcheck.checks.pbx_verdict import (
+    GUIDE_BEFORE,
+    IN_ITS_LOG,
+    REJECTED,
+    RUN_AGAIN,
+    count,
+    let_in,
+    our_address,
+    quoted,
+    verdict,
+)
 from vsipcheck.model import Confidence, Connection, Exchange, Failure, FaultDomain, Finding, Measure, Profile, Status
 
 TRANSPORT = "pbx.transport"
-GUIDE_BEFORE = "Best Practices and Pre-checks: Before Configuration"
 
 _TIMEOUTS = frozenset({Failure.CONNECT_TIMEOUT, Failure.KERNEL_TIMEOUT})
 # Who answers says more than silence, and this host's own refusal most.

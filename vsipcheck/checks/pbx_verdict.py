@@ -12,6 +12,7 @@ from vsipcheck.wire.text import sanitise
 
 # What a PBX is that asks who is there: by its own word, or by none at all.
 REJECTED = frozenset({401, 403, 407})
+GUIDE_BEFORE = "Best Practices and Pre-checks: Before Configuration"
 RUN_AGAIN = "Run again, with a longer --deadline."
 IN_ITS_LOG = "Look up the moment in the PBX's own log, or in a capture made on it (sngrep, tcpdump)."
 
