@@ -853,8 +853,8 @@ def test_both_readings_of_a_403_are_told() -> None:
         (OUT, "486 Busy Here", _P, "not_taken", None),
         (OUT, "401 Unauthorized", _F, "credentials_asked", UNDETERMINED),
         (OUT, "488 Not Acceptable Here", _F, "codecs_refused", UNDETERMINED),
-        (OUT, "404 Not Found", _F, "status_404", PBX),
-        (OUT, "484 Address Incomplete", _F, "status_484", PBX),
+        (OUT, "404 Not Found", _F, "status_404", UNDETERMINED),  # the number has its form, and nobody may have it
+        (OUT, "484 Address Incomplete", _F, "status_484", UNDETERMINED),
         (OUT, "503 Service Unavailable", _F, "status_503", PROVIDER),
         (OUT, "302 Moved", _F, "status_302", UNDETERMINED),
         (OUT, "183 Session Progress", _U, "no_final_answer", UNDETERMINED),
@@ -893,6 +893,12 @@ def test_an_offer_without_the_trunks_codecs_is_to_blame_for_its_refusal() -> Non
     for old, new in (("RTP/AVP 8 0 101", "RTP/AVP 18 101"), ("RTP/AVP", "RTP/SAVP")):
         finding = one(lint(sample(OUT, (old, new)) + answer(OUT, "488 Not Acceptable Here")), "message.answer")
         assert (finding.reason, finding.fault_domain) == ("codecs_refused", PBX)
+
+
+@pytest.mark.parametrize("line", ["404 Not Found", "484 Address Incomplete"])
+def test_a_number_that_is_none_is_the_pbxs(line: str) -> None:
+    data = sample(OUT, (REQUEST, REQUEST.replace("+91", "0"))) + answer(OUT, line)
+    assert one(lint(data), "message.answer").fault_domain is PBX
 
 
 def test_the_last_answer_counts_where_an_invite_is_sent_anew() -> None:
@@ -943,6 +949,9 @@ def at(clock: str) -> bytes:
     [
         (True, "16:05:00.000000", _P, "answered"),
         (True, "16:00:34.500000", _W, "ended_after_30_s"),
+        (True, "16:00:32.100000", _W, "ended_after_30_s"),
+        (True, "16:00:30.000000", _P, "answered"),  # 28 s, which nobody's timer is
+        (True, "16:00:37.000000", _P, "answered"),
         (False, "16:00:34.500000", _F, "ack_missing"),
         (False, "16:05:00.000000", _P, "answered"),
     ],
@@ -984,6 +993,14 @@ def test_acks(copies: int, acks: int, extra: str, ended: str | None, status: Sta
     data += at(ended) + in_dialog(OUT, "BYE") if ended else b""
     finding = one(lint(data), "message.answer")
     assert (finding.status, finding.reason) == (status, reason)
+
+
+def test_the_ack_of_the_far_ends_own_invite_is_not_this_ones() -> None:
+    """Both ends number their requests on their own."""
+    theirs = in_dialog(OUT, "ACK").replace(b"tag=as63e4d7f1", b"tag=8").replace(b"tag=9", b"tag=as63e4d7f1")
+    data = at("16:00:00.000000") + sample(OUT)
+    data += b"".join(at(clock) + answer(OUT, "200 OK") for clock in OK_AT[:3]) + at(OK_AT[3]) + theirs
+    assert one(lint(data), "message.answer").reason == "ack_missing"
 
 
 def test_one_packet_on_several_interfaces_is_no_repetition() -> None:

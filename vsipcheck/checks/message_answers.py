@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from vsipcheck.checks.message_calls import CALLEES_OWN, SHOW_ADDRESSES, Invite
-from vsipcheck.checks.message_places import quoted, unreachable, uri_in
+from vsipcheck.checks.message_places import E164, number_in, quoted, unreachable, uri_in
 from vsipcheck.checks.message_sdp import offers_what_is_wanted
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status, first_sentence
 from vsipcheck.wire.sip import SipResponse, SipUri, split_list
 from vsipcheck.wire.trace import TracedMessage
 
 ID = "message.answer"
-# RFC 3261 §13.3.1.4: who answered and sees no ACK repeats the 200, and hangs up after 64*T1. Seconds, with slack.
-_GIVEN_UP_S = (28.0, 36.0)
+# RFC 3261 §13.3.1.4: who answered and sees no ACK repeats the 200, and hangs up after 64*T1, 32 s. Media servers hang
+# up after 30 s without RTP. A second or two for what lies between, and no more: people hang up as well.
+_GIVEN_UP_S = (29.0, 34.0)
 # The 200 goes out again after T1, 0.5 s, which a slow way may take; the next time is 1 s later.
 _UNHEARD = 3
 # Busy is the callee's, whether it rang or not. Before it rang, what else is "the callee's own" has other causes.
@@ -62,9 +63,8 @@ def _judge_final(invite: Invite, profile: Profile, final: TracedMessage) -> Find
 
 def _judge_not_taken(invite: Invite, status: int, said: str, line: int) -> Finding:
     if invite.answer.rang or status in _BUSY:
-        return invite.find(
-            ID, Status.PASS, "not_taken", f"{said}: the call was carried, and the callee did not take it.", line=line
-        )
+        why = "was ended before anybody took it" if status == 487 else "the callee did not take it"
+        return invite.find(ID, Status.PASS, "not_taken", f"{said}: the call was carried, and {why}.", line=line)
     if invite.direction == "from_provider" and status != 487:
         return invite.find(
             ID,
@@ -264,7 +264,8 @@ def _judge_refused(invite: Invite, response: SipResponse, said: str, line: int, 
             blame=_NOBODY,
             guide=_TROUBLES if guide else None,
         )
-    blame = _PROVIDER if 500 <= status < 600 else _PBX if status in (404, 484) else _NOBODY
+    is_number = E164.fullmatch(number_in(invite.uri)) is not None
+    blame = _PROVIDER if 500 <= status < 600 else _PBX if status in (404, 484) and not is_number else _NOBODY
     return invite.find(
         ID,
         Status.FAIL,

@@ -356,7 +356,9 @@ def _answer_to(invite: TracedMessage, call: Sequence[TracedMessage]) -> Answer:
             own = message.top_via
             if message.method == "INVITE" and same and via and own and own.branch == via.branch:
                 repeats.append(traced)
-            acks += [traced] if message.method == "ACK" and same else []
+            # The far end numbers its own re-INVITEs, and acknowledges them.
+            theirs = message.from_tag != invite.message.from_tag
+            acks += [traced] if message.method == "ACK" and same and not theirs else []
             bye = bye or (traced if message.method == "BYE" else None)
     final = _deciding(finals)
     copies = [each for each in finals if final and each.message.to_tag == final.message.to_tag]
