@@ -384,6 +384,11 @@ def test_code_of_a_call(code: int, status: Status, reason: str) -> None:
     assert not {"pbx.dialog", "pbx.contact", "pbx.media_address"} & found.keys()
 
 
+def test_the_extension_that_a_pbx_requires_is_named() -> None:
+    summary = judged(*ALIVE, Talk().hears(421, ("Require", "timer")).sends("ACK"), **CALLED)["pbx.call"].summary
+    assert "Require: timer." in summary
+
+
 def test_every_final_code_is_read() -> None:
     for code in range(300, 700):
         row = code_row(code)
@@ -528,6 +533,22 @@ def test_nothing_is_read_from_an_answer_that_is_none(call: Talk) -> None:
 def test_no_call() -> None:
     holds(judged(*ALIVE)["pbx.call"], SKIP, "not_asked", None)
     holds(judged(REFUSED, **CALLED)["pbx.call"], UNKNOWN, "not_placed", OPEN)
+
+
+@pytest.mark.parametrize(
+    ("values", "domain", "says"),
+    [
+        ({"outcome": "not_connected", "failure": "refused"}, OPEN, "its own connection failed (refused)"),
+        ({"outcome": "not_sendable", "detail": "not a number"}, HOST, "can be written: not a number"),
+        ({"outcome": "no_media_socket", "failure": "local_error"}, HOST, "no UDP socket for its audio (local_error)"),
+    ],
+)
+def test_why_no_call_was_placed(values: dict[str, Any], domain: FaultDomain, says: str) -> None:
+    note = Note(topic="pbx_call", text="", values={"purpose": "pbx_invite", **values})
+    finding = judged(*ALIVE, note, **CALLED)["pbx.call"]
+    holds(finding, UNKNOWN, "not_placed", domain)
+    assert says in finding.summary
+    assert finding.facts == ("pbx.1", "pbx.2", "pbx.5")
 
 
 def test_a_rejected_stranger_is_no_fault() -> None:

@@ -14,7 +14,17 @@ from vsipcheck import VERSION
 from vsipcheck.checks.base import Context, Recorder
 from vsipcheck.checks.pbx_rtp import DRAIN_MS, PACKET_MS, PACKETS, MediaTarget, RtpSession, media_target
 from vsipcheck.checks.pbx_sdp import answer_of, answer_to
-from vsipcheck.checks.pbx_target import CALL_NOTE, CONNECT, INVITE, INVITE_PCMU, UNREADABLE, provider_domain
+from vsipcheck.checks.pbx_target import (
+    CALL_NOTE,
+    CONNECT,
+    INVITE,
+    INVITE_PCMU,
+    NO_SOCKET,
+    NOT_CONNECTED,
+    NOT_SENDABLE,
+    UNREADABLE,
+    provider_domain,
+)
 from vsipcheck.checks.sip_dialogue import MAX_MESSAGE_BYTES, connect, failure_of, recorded, what_it_was
 from vsipcheck.model import Exchange, Failure, Family, Message, Note
 from vsipcheck.net import Received, Stream
@@ -33,9 +43,6 @@ from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sdp import PCMA, PCMU, Codec, SessionDescription, build_audio, telephone_event
 from vsipcheck.wire.sip import KeepAlive, SipResponse, StreamDecoder
 from vsipcheck.wire.text import sanitise
-
-# Outcomes of a call that never came to its INVITE.
-NOT_CONNECTED, NOT_SENDABLE, NO_SOCKET = "not_connected", "not_sendable", "no_media_socket"
 
 # The guide's section A, where the payload type of DTMF is 96.
 TRUNK_CODECS = (PCMA, PCMU, telephone_event(96))

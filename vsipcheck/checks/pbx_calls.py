@@ -127,16 +127,12 @@ def _places(description: SessionDescription | None) -> tuple[str, int | None, st
     return plain_address(description.media_address(audio) or ""), audio.port, audio.direction
 
 
-def placed_calls(facts: Facts) -> tuple[PlacedCall | None, PlacedCall | None]:
-    """The call that offers all codecs, and the one that offers PCMU alone; None for what was not placed."""
-    exchanges = facts.of(Exchange, CHECK_NAME)
-    notes = [note for note in facts.of(Note, CHECK_NAME) if note.topic == CALL_NOTE]
-    found: list[PlacedCall | None] = []
-    for purpose in (INVITE, INVITE_PCMU):
-        exchange = next((each for each in exchanges if each.purpose == purpose), None)
-        note = next((each for each in notes if each.values.get("purpose") == purpose), None)
-        found.append(None if exchange is None else _read(exchange, note))
-    return found[0], found[1]
+def _placed(facts: Facts, purpose: str) -> tuple[PlacedCall | None, Note | None]:
+    """The call of that purpose, None where it was not placed, and the note of how it went."""
+    notes = (each for each in facts.of(Note, CHECK_NAME) if each.topic == CALL_NOTE)
+    note = next((each for each in notes if each.values.get("purpose") == purpose), None)
+    exchange = next((each for each in facts.of(Exchange, CHECK_NAME) if each.purpose == purpose), None)
+    return None if exchange is None else _read(exchange, note), note
 
 
 def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
@@ -210,20 +206,24 @@ def _branch(message: SipMessage) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The two calls, and the session description that OPTIONS showed."""
+    """The call that offers all codecs, the one that offers PCMU alone, and the description that OPTIONS showed; None
+    for what was not placed or shown. `note`: how the first went, or why it was not placed."""
 
     first: PlacedCall | None
+    note: Note | None
     pcmu: PlacedCall | None
     shown: SessionDescription | None
 
 
 def calls_of(facts: Facts, options: Sequence[Asked]) -> Calls:
     """What was said about media, and where."""
-    first, pcmu = placed_calls(facts)
+    first, note = _placed(facts, INVITE)
+    pcmu, _ = _placed(facts, INVITE_PCMU)
     shown = [
         description_in(asked.answer) for asked in options if asked.answer is not None and asked.answer.status < 300
     ]
-    return Calls(first, pcmu, next((each for each in shown if each is not None and each.audio is not None), None))
+    audible = (each for each in shown if each is not None and each.audio is not None)
+    return Calls(first, note, pcmu, next(audible, None))
 
 
 def broke_off(call: PlacedCall) -> Failure | None:

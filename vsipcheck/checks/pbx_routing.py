@@ -8,15 +8,18 @@ telephone: routing works, which is all that this finding is about.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall, broke_off
-from vsipcheck.checks.pbx_target import UNREADABLE, Pbx, is_cut
+from vsipcheck.checks.pbx_target import NO_SOCKET, NOT_CONNECTED, NOT_SENDABLE, UNREADABLE, Pbx, is_cut
 from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, REJECTED, RUN_AGAIN, let_in, our_address, quoted, verdict
-from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Settings, Status
+from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Note, Settings, Status
 from vsipcheck.wire.sip import SipResponse
 
 CALL = "pbx.call"
 GUIDE_AFTER = "How to Test Your Setup: Inbound Test"
+# What the answer itself names for its cause; Require and Unsupported where it is an extension (RFC 3261 §21.4.15).
+_REASONS = ("Reason", "Warning", "Retry-After", "Require", "Unsupported")
 # A PBX that has got hold of a telephone, or of the next hop, says so within seconds.
 TRYING_MS = 10_000.0
 
@@ -131,7 +134,7 @@ def judge_call(pbx: Pbx, calls: Calls, settings: Settings) -> Finding:
     """`pbx.call`: whether the PBX takes a call as the trunk places it, to the number that was given."""
     call = calls.first
     if call is None:
-        return _not_placed(pbx, settings)
+        return _not_placed(pbx, calls.note, settings)
     final = call.final
     if call.answered and final is not None:
         early = " Early media was offered before." if any(each.body for each in call.provisionals) else ""
@@ -170,7 +173,7 @@ def judge_call(pbx: Pbx, calls: Calls, settings: Settings) -> Finding:
     return _unsettled(pbx, call)
 
 
-def _not_placed(pbx: Pbx, settings: Settings) -> Finding:
+def _not_placed(pbx: Pbx, note: Note | None, settings: Settings) -> Finding:
     if settings.invite is None:
         return verdict(
             CALL,
@@ -180,13 +183,25 @@ def _not_placed(pbx: Pbx, settings: Settings) -> Finding:
             "No call was placed: what the PBX answers to one is not known.",
             settle_by="Give --invite NUMBER: the PBX is called just as the trunk would, and hung up on.",
         )
-    return verdict(
-        CALL,
-        pbx,
-        Status.UNKNOWN,
-        "not_placed",
-        "The call could not be placed.",
-        facts=pbx.connections,
+    values = note.values if note is not None else {}
+    told = partial(verdict, CALL, pbx, Status.UNKNOWN, "not_placed", facts=[*pbx.connections, note])
+    failure = quoted(str(values.get("failure")), 40)
+    outcome = values.get("outcome")
+    if outcome == NOT_SENDABLE:
+        return told(
+            f"No INVITE to {_number(settings)} can be written: {quoted(str(values.get('detail')), 160)}.",
+            domain=FaultDomain.HOST,
+            settle_by="Give --invite, --caller and the host as they may stand in a SIP URI.",
+        )
+    if outcome == NO_SOCKET:
+        return told(
+            f"The call was not placed: this host gave no UDP socket for its audio ({failure}).",
+            domain=FaultDomain.HOST,
+            settle_by="See that this host has file descriptors and ports left, and run again.",
+        )
+    why = f": its own connection failed ({failure})" if outcome == NOT_CONNECTED else ""
+    return told(
+        f"The call could not be placed{why}.",
         domain=FaultDomain.UNDETERMINED,
         settle_by="See pbx.transport; where it is in order, run again with a longer --deadline.",
     )
@@ -251,7 +266,7 @@ def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings)
     row = code_row(final.status)
     phrase = quoted(f"{final.status} {final.reason}", 60)
     more = "".join(
-        f" {name}: {quoted(value)}." for name in ("Reason", "Warning", "Retry-After") if (value := final.header(name))
+        f" {name}: {quoted(value)}." for name in _REASONS if (value := final.header(name))
     )
     rejected = row.reason == "source_rejected"
     stranger = (

@@ -25,6 +25,8 @@ CONNECT, TLS = "pbx", "pbx_tls"
 INVITE, INVITE_PCMU = "pbx_invite", "pbx_invite_pcmu"
 # Topics of the notes that say how a call went, and what was sent of audio and came back.
 CALL_NOTE, RTP_NOTE = "pbx_call", "pbx_rtp"
+# Outcomes of a call that never came to its INVITE.
+NOT_CONNECTED, NOT_SENDABLE, NO_SOCKET = "not_connected", "not_sendable", "no_media_socket"
 OPTIONS, KEEPALIVE, UDP_OPTIONS = "pbx_options", "pbx_keepalive", "pbx_udp_options"
 LOOKUP = "pbx"
 # What came in place of SIP: who sent it, and what it did to the messages before it, nobody can tell.
