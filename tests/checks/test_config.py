@@ -152,6 +152,7 @@ ROWS: list[Row] = [
         F,
         "not_tcp",
     ),
+    ("sip.conf", (("host = pstn.in2.exotel.com", "host = 10.0.0.9"),), "config.peer", U, "through_a_relay"),
     ("pjsip.conf", (), "config.peer", P, "as_the_guide"),
     ("pjsip.conf", (("\\;transport=tcp", ";transport=tcp"),), "config.peer", F, "not_tcp"),
     ("pjsip.conf", (("\\;transport=tcp", ""),), "config.peer", F, "not_tcp"),
@@ -1348,6 +1349,31 @@ def test_a_file_of_peers_alone_says_nothing_of_all() -> None:
     reasons = {each.id: (each.status, each.reason) for each in findings if each.target.endswith("[trunk]")}
     assert reasons["config.listener"] == reasons["config.external_address"] == (U, "not_read")
     assert reasons["config.peer"] == (P, "as_the_guide")
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        ("sip.conf", "insecure", "outboundproxy = 10.0.0.9\ninsecure"),
+        ("pjsip.conf", "send_pai", "outbound_proxy = sip:sbc.acme.example\\;lr\nsend_pai"),
+        ("external.xml", '"register-transport" value="tcp"', '"outbound-proxy" value="10.0.0.9"'),
+    ],
+)
+def test_what_a_proxy_of_ones_own_may_put_right_is_left_open(path: str, before: str, after: str) -> None:
+    text = TEXTS[path].replace(before, after, 1).replace(PUBLIC, "10.0.0.5").replace(f"{SID}.pstn", "other.pstn")
+    text = text.replace("allow = alaw\n", "").replace("alaw,ulaw", "ulaw,alaw").replace("PCMA,PCMU", "PCMU,PCMA")
+    findings = lint({path: text}, account_sid=SID, public_address=PUBLIC)
+    found = {each.id: each for each in findings if each.target.endswith("[trunk]")}
+    for finding_id in ("peer", "domain", "codec_order", "external_address"):
+        one = found[f"config.{finding_id}"]
+        assert (one.status, one.reason, one.patch) == (U, "through_a_relay", None)
+    assert found["config.context"].status is P
+
+
+def test_a_proxy_mends_no_object_that_is_refused() -> None:
+    text = PJSIP.replace("send_pai", "outbound_proxy = sip:10.0.0.9\\;lr\nnat = yes\nsend_pai", 1)
+    found = only(lint({"pjsip.conf": text}), "config.peer")
+    assert (found.status, found.reason) == (F, "object_refused")
 
 
 def test_an_old_name_is_told_with_its_present_one() -> None:

@@ -17,7 +17,7 @@ from vsipcheck.checks.config_media import judge_codec_order, judge_dtmf, judge_m
 from vsipcheck.checks.config_nat import judge_external, judge_nat
 from vsipcheck.checks.config_outbound import judge_call_rate, judge_peer
 from vsipcheck.checks.config_patch import unified_diff
-from vsipcheck.checks.config_trunk import Trunk
+from vsipcheck.checks.config_trunk import Destination, Trunk, relay_of
 from vsipcheck.checks.config_verdict import GUIDE_SECTIONS, Verdict, World, with_refusals
 from vsipcheck.checks.public_address import trunk_address, trunk_sources
 from vsipcheck.model import Confidence, FaultDomain, Finding, Lookup, Profile, Settings, Status
@@ -27,6 +27,8 @@ from vsipcheck.wire.text import sanitise
 FILES = "config.files"
 DRIVER = "config.channel_driver"
 PEER = "config.peer"
+CONTEXT = "config.context"
+CALL_RATE = "config.call_rate"
 LOGGING = "config.logging"
 _RULES: tuple[tuple[str, Callable[[Trunk, World], Verdict]], ...] = (
     (PEER, judge_peer),
@@ -41,11 +43,13 @@ _RULES: tuple[tuple[str, Callable[[Trunk, World], Verdict]], ...] = (
     ("config.external_address", judge_external),
     ("config.media_path", judge_media_path),
     ("config.rtp_range", judge_rtp_range),
-    ("config.context", judge_context),
-    ("config.call_rate", judge_call_rate),
+    (CONTEXT, judge_context),
+    (CALL_RATE, judge_call_rate),
     (LOGGING, judge_logging),
 )
 _IDS = (FILES, DRIVER, *(name for name, _ in _RULES))
+# What no proxy between the PBX and the provider changes.
+_OF_THE_PBX = (CONTEXT, CALL_RATE, LOGGING)
 # What the guide's checklist asks of a configuration: told also where there is no trunk to look at.
 _ROWS = ("config.codec_order", "config.registration", "config.nat", LOGGING)
 
@@ -80,8 +84,12 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
         return writer.findings
     lacking = {dialect: _lacking(configuration, dialect, files) for dialect in _TRUNK_FILES}
     for trunk in trunks:
+        relay = relay_of(trunk, profile)
         for finding_id, rule in _RULES:
-            verdict = with_refusals(rule(trunk, world), finding_id, trunk)
+            verdict = rule(trunk, world)
+            if relay is not None and finding_id not in _OF_THE_PBX:
+                verdict = _as_relayed(verdict, relay)
+            verdict = with_refusals(verdict, finding_id, trunk)
             if finding_id != LOGGING and (what := lacking[trunk.dialect]) is not None:
                 verdict = _as_far_as_read(verdict, trunk, what)
             writer.add(finding_id, verdict.target or trunk.target, verdict)
@@ -101,6 +109,22 @@ def _lacking(configuration: Configuration, dialect: Dialect, files: Mapping[str,
     return None
 
 
+def _as_relayed(verdict: Verdict, relay: Destination) -> Verdict:
+    """The verdict, unless what lies between the PBX and the provider may put right what is wrong."""
+    if verdict.status not in (Status.WARN, Status.FAIL):
+        return verdict
+    return Verdict(
+        Status.UNKNOWN,
+        "through_a_relay",
+        f"{verdict.summary} But calls go by way of {relay.host} ({relay.setting.key}), which is none of the "
+        "provider's: what it makes of them was not seen.",
+        settle_by=f"Look at what {relay.host} sends to the provider, and what it takes: `vsipcheck message lint` "
+        "judges a trace of it.",
+        place=verdict.place,
+        target=verdict.target,
+    )
+
+
 def _as_far_as_read(verdict: Verdict, trunk: Trunk, lacking: str) -> Verdict:
     """The verdict where a line that was read decided it; what is missing may stand in what was not read."""
     if verdict.status not in (Status.WARN, Status.FAIL) or verdict.place != trunk.place:
@@ -111,6 +135,7 @@ def _as_far_as_read(verdict: Verdict, trunk: Trunk, lacking: str) -> Verdict:
         f"{verdict.summary} That is as far as it was read: {lacking}.",
         settle_by="Give every file that the PBX reads for the trunk.",
         place=trunk.place,
+        target=verdict.target,
     )
 
 

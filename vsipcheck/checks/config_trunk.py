@@ -298,6 +298,16 @@ def is_provider(host: str, profile: Profile) -> bool:
     )
 
 
+def relay_of(trunk: Trunk, profile: Profile) -> Destination | None:
+    """What of the customer's own all calls go through: a proxy that is none of the provider's, or an address inside."""
+    if not trunk.destinations or any(is_provider(one.host, profile) for one in trunk.destinations):
+        return None
+    first = trunk.destinations[0]
+    network = network_of(first.host)
+    proxied = re.search(r"outbound[_-]?proxy$", first.setting.key) is not None
+    return first if proxied or (network is not None and not network.is_global) else None
+
+
 def is_placeholder(value: str) -> bool:
     """Whether it is what a guide puts where the reader's own value goes."""
     return bool(_PLACEHOLDER.search(value))
