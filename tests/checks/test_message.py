@@ -776,9 +776,19 @@ def test_a_hop_between_pbx_and_sbc_is_not_the_trunks() -> None:
     found = lint(inside + outside)
     assert one(found, "message.header", "#1 INVITE").reason == "other_hop"
     assert "inside your own network" in one(found, "message.header", "#1 INVITE").summary
+    assert [(each.target, each.status) for each in found if each.id == "call.transport"] == [("#2", _P)]
     # Alone it may be what was to be judged.
     assert one(lint(inside), "message.header", "INVITE").reason == "direction_unknown"
-    assert [(each.target, each.status) for each in found if each.id == "call.transport"] == [("#2", _P)]
+
+
+def test_a_hop_between_two_programs_of_one_host_is_not_the_trunks() -> None:
+    inner = sample(OUT, ("SIP/2.0/TCP 203.0.113.9:5061", "SIP/2.0/UDP 203.0.113.9:5080"))
+    inside = b"2025/11/24 16:00:00.0 203.0.113.9:5080 -> 203.0.113.9:5060\n" + inner + b"\n"
+    outside = b"2025/11/24 16:00:00.1 203.0.113.9:5061 -> 198.51.100.70:5070\n" + sample(OUT)
+    assert one(lint(inside + outside), "message.header", "#1 INVITE").reason == "other_hop"
+    finding = one(lint(inside), "message.header", "INVITE")
+    assert finding.reason == "direction_unknown"
+    assert "a hop inside your own network" in finding.summary
 
 
 def to_a_phone(above: bytes, number: int = 1) -> bytes:

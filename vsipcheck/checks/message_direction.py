@@ -74,7 +74,7 @@ class Provider:
         if self.own & {source, target, host, sent_by}:
             nothing += ", and yours stands in calls of other trunks and phones as well"
         direction, why = next(((each, why) for holds, each, why in signs if holds), (None, nothing))
-        if direction == "to_provider" and unreachable(target):
+        if direction == "to_provider" and (unreachable(target) or is_inside(traced.told)):
             return None, f"it was sent to {quoted(target)}, a hop inside your own network"
         if direction is None and is_inside(traced.told):
             ends = [end[0] for end in (traced.told.source, traced.told.destination) if end]
