@@ -317,3 +317,16 @@ def judged(*given: Fact | Talk, address: str = PUBLIC, error: str | None = None,
 
 
 ALIVE: tuple[Fact, ...] = (connection(), connection(attempt=2), options(OK), options(OK))
+# What the note about audio says where all of it returned.
+FLOWED: dict[str, Any] = {
+    "sent": 100,
+    "received": 100,
+    "sources": [{"address": PUBLIC, "port": 12000, "packets": 100, "as_answered": True}],
+    "payload_types": {"8": 100},
+    "loss_ratio": 0.0,
+    "jitter_ms": 0.4,
+    "ptime_ms": 20.0,
+    "late_p95_ms": 0.3,
+    "icmp": [],
+    "tone_packets": 100,
+}

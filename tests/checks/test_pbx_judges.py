@@ -11,6 +11,7 @@ import pytest
 from checks.pbx_facts import (
     ALIVE,
     BOTH,
+    FLOWED,
     INSIDE,
     OK,
     PROFILE,
@@ -1028,18 +1029,6 @@ def test_requests_of_other_calls_are_none_of_this_one() -> None:
 
 # --- RTP
 
-FLOWED: dict[str, Any] = {
-    "sent": 100,
-    "received": 100,
-    "sources": [{"address": PUBLIC, "port": 12000, "packets": 100, "as_answered": True}],
-    "payload_types": {"8": 100},
-    "loss_ratio": 0.0,
-    "jitter_ms": 0.4,
-    "ptime_ms": 20.0,
-    "late_p95_ms": 0.3,
-    "icmp": [],
-    "tone_packets": 100,
-}
 CLOSED = {"failure": "port_unreachable", "from": PUBLIC, "address": PUBLIC, "port": 12000}
 
 REJECTED = {"failure": "admin_prohibited", "from": "10.0.0.1", "address": PUBLIC, "port": 12000}
@@ -1113,6 +1102,26 @@ RTP: list[tuple[str, dict[str, Any], Status, str, FaultDomain | None]] = [
 def test_rtp(change: dict[str, Any], status: Status, reason: str, domain: FaultDomain | None) -> None:
     note = Note(topic="pbx_rtp", text="", values=FLOWED | change)
     holds(judged(*ALIVE, answered(), note, rtp=True, **CALLED)["pbx.rtp"], status, reason, domain)
+
+
+@pytest.mark.parametrize(
+    ("named", "source", "change", "status", "reason"),
+    [
+        # Of the two networks that a PBX stands in, we see the inner one.
+        (ITS_OWN, INSIDE, {}, UNKNOWN, "source_untranslated"),
+        (ITS_OWN, INSIDE, {"loss_ratio": 0.05}, WARN, "loss"),
+        (ITS_OWN, OTHER, {}, WARN, "other_source"),
+        ("192.168.1.77", INSIDE, {}, WARN, "other_source"),
+    ],
+)
+def test_audio_that_no_nat_translated(
+    named: str, source: str, change: dict[str, Any], status: Status, reason: str
+) -> None:
+    came = {"sources": [STRANGER | {"address": source, "packets": 100}]}
+    note = Note(topic="pbx_rtp", text="", values=FLOWED | came | change)
+    call = naming(named, INSIDE)
+    found = judged(*beside(call), call, note, address=INSIDE, rtp=True, **CALLED)["pbx.rtp"]
+    holds(found, status, reason, PBX if reason == "other_source" else OPEN)
 
 
 def test_nothing_returned_to_a_private_address_is_not_the_pbx() -> None:

@@ -8,7 +8,21 @@ from typing import Any
 
 import msgspec
 import pytest
-from checks.pbx_facts import ALIVE, BOTH, INSIDE, NUMBER, OK, PROFILE, PUBLIC, Talk, answered, connection, options, sdp
+from checks.pbx_facts import (
+    ALIVE,
+    BOTH,
+    FLOWED,
+    INSIDE,
+    NUMBER,
+    OK,
+    PROFILE,
+    PUBLIC,
+    Talk,
+    answered,
+    connection,
+    options,
+    sdp,
+)
 from cli.reports import make_report
 
 from vsipcheck.model import CheckEvidence, Failure, Lookup, Note, Report, Settings
@@ -39,6 +53,7 @@ def verdicts(report: Report) -> list[tuple[str, str, str]]:
     return [(each.id, each.status, each.reason) for each in report.findings]
 
 
+FROM_INSIDE = {"address": INSIDE, "port": 12000, "packets": 100, "as_answered": False}
 SEVERAL: list[tuple[str, Report]] = [
     ("a whole call", report_of(*ALIVE, answered())),
     ("another media address", report_of(*ALIVE, answered(sdp(PCMA, PCMU, telephone_event(96), address=MEDIA)))),
@@ -88,6 +103,17 @@ SEVERAL: list[tuple[str, Report]] = [
     ),
     ("mapped", report_of(*ALIVE, answered(sdp(PCMA, address=f"::ffff:{PUBLIC}")))),
     ("the answer in the 183 alone", report_of(*ALIVE, Talk().hears(183, body=BOTH).hears(200).over())),
+    (
+        "audio that no NAT translated",
+        report_of(
+            connection(address=INSIDE),
+            options(OK, address=INSIDE),
+            answered(sdp(PCMA, PCMU, address=MEDIA), address=INSIDE, contact=f"<sip:x@{MEDIA}:5061;transport=tcp>"),
+            Note(topic="pbx_rtp", text="", values=FLOWED | {"sources": [FROM_INSIDE]}),
+            address=INSIDE,
+            rtp=True,
+        ),
+    ),
     # Extensions that are codes of SIP, too.
     ("extension 200", report_of(*ALIVE, answered(), invite="200")),
     ("extension 102", report_of(*ALIVE, answered(), invite="102")),

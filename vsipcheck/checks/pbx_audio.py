@@ -9,6 +9,7 @@
 | audio while it rang, and none since          | warn: the way back was open, to another stream perhaps           |
 | what is no RTP, or comfort noise alone       | warn: something came, and no speech                              |
 | from another place than the SDP's            | warn: a peer without symmetric RTP waits at the wrong one        |
+| from inside, and the SDP's is public         | unknown, seen from inside: a NAT is between it and the trunk     |
 | begins late, and runs to the end             | judged from its first packet: a slow answer, an announcement     |
 | pauses: timestamps go on, numbers do not     | nothing: silence suppression                                     |
 | a packet or three of an unknown type         | nothing: so a NAT is kept open (RFC 6263)                        |
@@ -26,12 +27,14 @@ from functools import partial
 from typing import Any
 
 from vsipcheck.checks.base import Facts
+from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.pbx_calls import Calls, PlacedCall
 from vsipcheck.checks.pbx_codecs import telephone_events
 from vsipcheck.checks.pbx_rtp import AUDIO_TYPES, COMFORT_NOISE_TYPE
 from vsipcheck.checks.pbx_target import CHECK_NAME, RTP_NOTE, Pbx, is_inside
 from vsipcheck.checks.pbx_verdict import quoted, verdict
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Note, Settings, Status
+from vsipcheck.wire.ip import AddressClass, plain_address
 
 RTP = "pbx.rtp"
 GUIDE_RTP = "Best Practices and Pre-checks: After Configuration"
@@ -97,7 +100,7 @@ def judge_rtp(pbx: Pbx, calls: Calls, facts: Facts, settings: Settings) -> Findi
             domain=FaultDomain.UNDETERMINED,
             settle_by="See pbx.dialog for who ended the call; let an echo test or an announcement answer it.",
         )
-    found = _stream(call, values, int(sent), told) if _after(values) else _nothing(pbx, call, values, told)
+    found = _stream(pbx, call, values, int(sent), told) if _after(values) else _nothing(pbx, call, values, told)
     if call.moved and found.status is not Status.PASS:
         return told(
             Status.UNKNOWN,
@@ -220,7 +223,7 @@ def _nothing(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], told: partia
     )
 
 
-def _stream(call: PlacedCall, values: Mapping[str, Any], sent: int, told: partial[Finding]) -> Finding:
+def _stream(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], sent: int, told: partial[Finding]) -> Finding:
     after, early = _after(values), int(_number(values, "received_early") or 0)
     counted = f"{sent} packets sent, {after} received{f' after the answer, {early} before it' if early else ''}"
     listed = values.get("payload_types")
@@ -241,8 +244,11 @@ def _stream(call: PlacedCall, values: Mapping[str, Any], sent: int, told: partia
         )
     sources = [each for each in values.get("sources") or [] if isinstance(each, Mapping)]
     main = sources[0] if sources else {}
-    if main.get("as_answered") is False and (_number(main, "packets") or 0) >= MIN_PACKETS:
-        place = quoted(f"{main.get('address')}, port {main.get('port')}", 80)
+    elsewhere = main.get("as_answered") is False and (_number(main, "packets") or 0) >= MIN_PACKETS
+    place = quoted(f"{main.get('address')}, port {main.get('port')}", 80)
+    # Beside the PBX, no NAT makes its audio come from the public address that it names.
+    untranslated = elsewhere and pbx.seen_from_inside and is_inside(str(main.get("address"))) and _names_public(call)
+    if elsewhere and not untranslated:
         return told(
             Status.WARN,
             "other_source",
@@ -318,6 +324,15 @@ def _stream(call: PlacedCall, values: Mapping[str, Any], sent: int, told: partia
             confidence=Confidence.PROVEN,
             remedy="Set the packet time to 20 ms on the PBX (Asterisk: `allow=alaw:20`; FreeSWITCH: PCMA@20i).",
         )
+    if untranslated:
+        return told(
+            Status.UNKNOWN,
+            "source_untranslated",
+            f"{counted}; {quality}. They came from {place}, inside the PBX's network, and its SDP names a public "
+            "address: from where they would reach the trunk, the NAT between decides.",
+            domain=FaultDomain.UNDETERMINED,
+            settle_by="Run it on a host outside.",
+        )
     first_ms = _number(values, "first_packet_ms") or 0.0
     notes = (
         " It is our own tone that returned." if _number(values, "tone_packets") else "",
@@ -326,6 +341,13 @@ def _stream(call: PlacedCall, values: Mapping[str, Any], sent: int, told: partia
         "" if paced else f" This host's own packets left up to {late_ms:.0f} ms late.",
     )
     return told(Status.PASS, "returned", f"{counted}; {quality}.{''.join(notes)}", guide_section=GUIDE_RTP)
+
+
+def _names_public(call: PlacedCall) -> bool:
+    description = call.description
+    audio = description.audio if description is not None else None
+    written = description.media_address(audio) if description is not None and audio is not None else None
+    return written is not None and class_of(plain_address(written)) is AddressClass.GLOBAL
 
 
 def _event_types(call: PlacedCall) -> set[int]:

@@ -265,9 +265,7 @@ def _given_up(pbx: Pbx, call: PlacedCall, cancelled_ms: float, settings: Setting
 def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings) -> Finding:
     row = code_row(final.status)
     phrase = quoted(f"{final.status} {final.reason}", 60)
-    more = "".join(
-        f" {name}: {quoted(value)}." for name in _REASONS if (value := final.header(name))
-    )
+    more = "".join(f" {name}: {quoted(value)}." for name in _REASONS if (value := final.header(name)))
     rejected = row.reason == "source_rejected"
     stranger = (
         ""
