@@ -638,16 +638,13 @@ class CodecList:
     """What allow and disallow lines come to: the codecs in order of preference.
 
     `everything` says that all codecs of this Asterisk are allowed as well, after the ones named, except those in
-    `excluded`. `lines` are the allow and disallow lines it came from. `unknown` are words that name no codec we know:
-    Asterisk has no `pcma`. `spaced` are items with blanks around them, which some versions take for part of the name.
+    `excluded`. `unknown` are words that name no codec we know: Asterisk has no `pcma`.
     """
 
     codecs: tuple[Codec, ...]
     everything: bool = False
     excluded: tuple[str, ...] = ()
-    lines: tuple[Variable, ...] = ()
     unknown: tuple[str, ...] = ()
-    spaced: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -674,20 +671,15 @@ def allowed_codecs(variables: Iterable[Variable], start: CodecList | None = None
     codecs = {codec.name: codec for codec in (start.codecs if start else ())}
     everything = start.everything if start else False
     excluded = dict.fromkeys(start.excluded if start else ())
-    lines = list(start.lines if start else ())
     unknown = list(start.unknown if start else ())
-    spaced = list(start.spaced if start else ())
     for variable in variables:
         option = variable.name.lower()
         if option not in ("allow", "disallow"):
             continue
-        lines.append(variable)
         for item in variable.value.split(","):
             word = item.strip(_BLANKS)
             if not word:
                 continue
-            if word != item:
-                spaced.append(word)
             allowing = (option == "allow") != word.startswith("!")
             name, framing_ms = word.removeprefix("!").lower(), None
             if ":" in name:
@@ -716,7 +708,5 @@ def allowed_codecs(variables: Iterable[Variable], start: CodecList | None = None
         codecs=tuple(codecs.values()),
         everything=everything,
         excluded=tuple(excluded),
-        lines=tuple(lines),
         unknown=tuple(unknown),
-        spaced=tuple(spaced),
     )
