@@ -151,7 +151,8 @@ def _odd_options(finding_id: str, kind: str, of: _Object) -> Refusal | None:
         remedy,
         first.place or of.section.place,
         certain=owner is not None,
-        edits=erase(*odd) if all(line.own for line in odd) else (),
+        # What is not known here may be newer than this list: no diff takes that away.
+        edits=erase(*odd) if all(line.own and owners[line] for line in odd) else (),
     )
 
 
