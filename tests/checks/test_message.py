@@ -781,6 +781,21 @@ def test_a_hop_between_pbx_and_sbc_is_not_the_trunks() -> None:
     assert one(lint(inside), "message.header", "INVITE").reason == "direction_unknown"
 
 
+def test_a_test_call_of_ours_is_not_the_providers() -> None:
+    """As a PBX's log has it, or a ticket of `vsipcheck pbx --invite`."""
+    ours = sample(
+        IN,
+        ("c=IN IP4 182.76.143.61", "c=IN IP4 203.0.113.7"),
+        ("Supported", "User-Agent: vsipcheck/0.1.0\r\nSupported"),
+    )
+    finding = one(lint(ours), "message.header", "INVITE")
+    assert (finding.status, finding.reason) == (_U, "direction_unknown")
+    assert "a test call of vsipcheck" in finding.summary
+    found = lint(ours.replace(b"Call-ID: ", b"Call-ID: 1") + b"\n" + sample(IN))
+    assert one(found, "message.header", "#1 INVITE").reason == "other_hop"
+    assert not [each for each in found if each.status in (_W, _F)]
+
+
 def test_a_hop_between_two_programs_of_one_host_is_not_the_trunks() -> None:
     inner = sample(OUT, ("SIP/2.0/TCP 203.0.113.9:5061", "SIP/2.0/UDP 203.0.113.9:5080"))
     inside = b"2025/11/24 16:00:00.0 203.0.113.9:5080 -> 203.0.113.9:5060\n" + inner + b"\n"

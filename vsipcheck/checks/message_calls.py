@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from vsipcheck.checks.message_direction import Direction, Provider, is_inside, route_of
+from vsipcheck.checks.message_direction import Direction, Provider, route_of
 from vsipcheck.checks.message_places import quoted
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
@@ -91,9 +91,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invite:
-    """An INVITE that begins a call. `direction` is None where nothing tells it. Two hops are not the trunk's own:
-    `relayed`, by which a proxy or SBC of the customer's sends on what came from the provider, and `is_inside`, between
-    hosts of the customer's, such as a phone and the PBX."""
+    """An INVITE that begins a call. `direction` is None where nothing tells it, or where `is_elsewhere`: it is none of
+    the trunk's own, but between a phone and the PBX, say. `relayed`: a proxy or SBC of the customer's sends it on from
+    the provider."""
 
     traced: TracedMessage
     request: SipRequest
@@ -101,8 +101,8 @@ class Invite:
     route: SipUri | None  # where a Route header field sends it, whatever its Request-URI says
     direction: Direction | None
     told_by: str
+    is_elsewhere: bool
     relayed: bool
-    is_inside: bool
     answer: Answer
     label: str | None  # "#2" where there are several
     record: Record
@@ -150,7 +150,7 @@ class Invite:
     def way(self) -> str:
         """Which way it goes, and what tells, as a sentence."""
         if self.direction is None:
-            where = "inside your own network" if self.is_inside else "whose direction could not be told"
+            where = "that is none of the trunk's own" if self.is_elsewhere else "whose direction could not be told"
             return f"An INVITE {where}: {self.told_by}."
         where = "to the provider" if self.direction == "to_provider" else "from the provider"
         via = self.request.top_via
@@ -259,7 +259,7 @@ def _with_hops(invites: Sequence[Invite], provider: Provider) -> tuple[Invite, .
             invite = replace(invite, relayed=invite.relayed or sent_by in came_in)
         elif invite.direction == "to_provider" and told.destination and told.destination[0] in went_out:
             hop = f"it was sent to {quoted(told.destination[0])}, from which calls go on to the provider"
-            invite = replace(invite, direction=None, told_by=hop, is_inside=True)
+            invite = replace(invite, direction=None, told_by=hop, is_elsewhere=True)
         found.append(invite)
     return tuple(found)
 
@@ -268,7 +268,7 @@ def split_hops(invites: Sequence[Invite]) -> tuple[list[Invite], list[Invite]]:
     """The INVITEs that are to be judged, and those of other hops; these are judged too where the trace does not show
     the trunk's own."""
     shown = {invite.direction for invite in invites if not invite.relayed} - {None}
-    others = [each for each in invites if (each.is_inside and shown) or (each.relayed and "from_provider" in shown)]
+    others = [each for each in invites if (each.is_elsewhere and shown) or (each.relayed and "from_provider" in shown)]
     return [each for each in invites if each not in others], others
 
 
@@ -301,16 +301,16 @@ def _invite(
         uri = parse_uri(request.uri)
     except WireError:
         uri = None
-    direction, told_by = provider.direction_of(traced, uri)
+    way = provider.direction_of(traced, uri)
     return Invite(
         traced=traced,
         request=request,
         uri=uri,
         route=route_of(request),
-        direction=direction,
-        told_by=told_by,
-        relayed=direction == "from_provider" and provider.is_relayed(request),
-        is_inside=direction is None and is_inside(traced.told),
+        direction=way.direction,
+        told_by=way.told_by,
+        is_elsewhere=way.is_elsewhere,
+        relayed=way.direction == "from_provider" and provider.is_relayed(request),
         answer=_answer(traced, call),
         label=label,
         record=record,

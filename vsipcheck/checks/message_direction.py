@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vsipcheck.checks.message_places import quoted, unreachable, uri_in
 from vsipcheck.model import Profile, Settings
@@ -10,6 +10,15 @@ from vsipcheck.wire.sip import SipMessage, SipUri, Via, split_list
 from vsipcheck.wire.trace import Told, TracedMessage
 
 Direction = Literal["from_provider", "to_provider"]
+
+
+class Way(NamedTuple):
+    """Which way an INVITE goes, None where nothing tells it, and why. `is_elsewhere`: it is surely none of the trunk's
+    own, but goes between hosts of the customer's, say."""
+
+    direction: Direction | None
+    told_by: str
+    is_elsewhere: bool = False
 
 
 class Provider:
@@ -35,10 +44,12 @@ class Provider:
         host = (host or "").lower().rstrip(".")
         return host in self.addresses or any(host == each or host.endswith(f".{each}") for each in self.domains)
 
-    def direction_of(self, traced: TracedMessage, uri: SipUri | None) -> tuple[Direction | None, str]:
+    def direction_of(self, traced: TracedMessage, uri: SipUri | None) -> Way:
         """Which way an INVITE goes, and what tells. The strongest sign decides. The account's domain in From stands in
         either direction; without it, your own address alone tells nothing, since phones, other trunks and scanners use
         that as well."""
+        if (traced.message.header("User-Agent") or "").startswith("vsipcheck/"):
+            return Way(None, "it is a test call of vsipcheck, made to look like the provider's", is_elsewhere=True)
         source = traced.told.source[0] if traced.told.source else None
         target, port = traced.told.destination or (None, None)
         host = uri.host if uri else None
@@ -70,16 +81,18 @@ class Provider:
             (port == trunk and target not in self.own, "to_provider", f"it was sent to port {trunk}, the trunk's"),
             (dialled, "to_provider", f"its Request-URI has port {trunk}, the trunk's"),
         )
-        nothing = "neither its Request-URI nor its header fields or addresses name the provider"
-        if self.own & {source, target, host, sent_by}:
-            nothing += ", and yours stands in calls of other trunks and phones as well"
-        direction, why = next(((each, why) for holds, each, why in signs if holds), (None, nothing))
-        if direction == "to_provider" and (unreachable(target) or is_inside(traced.told)):
-            return None, f"it was sent to {quoted(target)}, a hop inside your own network"
-        if direction is None and is_inside(traced.told):
-            ends = [end[0] for end in (traced.told.source, traced.told.destination) if end]
-            return None, f"nothing in it names the provider, and it stays inside your own network ({', '.join(ends)})"
-        return direction, why
+        direction, why = next(((each, why) for holds, each, why in signs if holds), (None, ""))
+        stays = is_inside(traced.told)
+        if direction == "to_provider" and (unreachable(target) or stays):
+            return Way(None, f"it was sent to {quoted(target)}, a hop inside your own network", is_elsewhere=stays)
+        if direction is None and stays:
+            hosts = ", ".join(quoted(end[0]) for end in (traced.told.source, traced.told.destination) if end)
+            why = f"nothing in it names the provider, and it stays inside your own network ({hosts})"
+        elif direction is None:
+            why = "neither its Request-URI nor its header fields or addresses name the provider"
+            if self.own & {source, target, host, sent_by}:
+                why += ", and yours stands in calls of other trunks and phones as well"
+        return Way(direction, why, is_elsewhere=direction is None and stays)
 
     def is_relayed(self, message: SipMessage) -> bool:
         """Whether the header fields of an INVITE from the provider show that another host sent it on: it has a private

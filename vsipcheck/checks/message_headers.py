@@ -94,7 +94,7 @@ def judge_other_hop(invite: Invite) -> Finding:
         ID,
         Status.SKIP,
         "other_hop",
-        f"{invite.way} It is no message of the trunk itself, which this trace shows as well, and was not judged.",
+        f"{invite.way} It was not judged, since this trace shows the trunk's own as well.",
         what="INVITE",
     )
 
