@@ -7,6 +7,7 @@ from-provider.sip and to-provider.sip are the same made clean.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 from itertools import pairwise
 from pathlib import Path
@@ -1128,6 +1129,12 @@ def test_a_capture_without_an_invite_says_what_was_not_read() -> None:
     (finding,) = lint(captured(sample(OUT))[:20] + b"\xbd\0\0\0" + captured(sample(OUT))[24:])
     assert finding.reason == "no_message"
     assert "link type 189" in finding.summary
+
+
+def test_a_packed_file_has_to_be_unpacked() -> None:
+    (finding,) = lint(gzip.compress(captured(sample(OUT))))
+    assert (finding.status, finding.reason) == (_U, "no_message")
+    assert "packed (gzip)" in finding.summary
 
 
 def test_a_text_that_is_longer_than_what_is_read() -> None:

@@ -27,6 +27,8 @@ from vsipcheck.wire.capture import MAX_CAPTURE, capture_text, is_capture
 from vsipcheck.wire.trace import MAX_MESSAGES, MAX_TRACE, Trace, keep_messages, mask_secrets, read_trace
 
 TOPIC = "file"
+# The first octets of files that hold others: a ticket of ours, a capture that was packed for the mail.
+_PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
 _FRAMING, _TRANSPORT, _CALLER_ID = message_framing.ID, call_transport.ID, call_caller_id.ID
 
 
@@ -50,7 +52,7 @@ async def measure(context: Context, record: Recorder) -> None:
 def read_file(path: str, data: bytes) -> Note:
     """What was read, as a fact: the messages of the trace and the lines that tell about them, secrets written over."""
     captured = is_capture(data)
-    left_out: tuple[str, ...] = ()
+    left_out = tuple(f"it is packed ({kind}): unpack it" for octets, kind in _PACKED.items() if data.startswith(octets))
     if captured:
         capture = capture_text(data)
         data, left_out = capture.text, capture.left_out
