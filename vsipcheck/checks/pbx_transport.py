@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from functools import partial
 
 from vsipcheck.checks.pbx_target import Pbx
 from vsipcheck.checks.pbx_verdict import (
@@ -102,64 +103,38 @@ def _speaks(pbx: Pbx, connected: Sequence[Connection]) -> Finding:
         count("attempts", len(pbx.connections)),
         count("connected", len(connected)),
     )
-    others = f"Run it with each of its other addresses in place of the name: {', '.join(pbx.untried[:8])}."
-    settle_by = others if pbx.untried else None
     failed = [each for each in pbx.connections if each.failure is not None]
     silent = [asked for asked in pbx.options if not asked.speaks]
+    told = partial(verdict, TRANSPORT, pbx, facts=facts, measures=measures)
     if failed or (spoken and silent):
         what = f"{len(failed)} of {len(pbx.connections)} connections failed ({failed[0].failure})" if failed else ""
         what = what or f"{len(silent)} of {len(pbx.options)} connections stayed without an answer"
-        return verdict(
-            TRANSPORT,
-            pbx,
+        return told(
             Status.WARN,
             "unsteady",
             f"{pbx.where} speaks SIP, but not every time: {what}.",
-            facts=facts,
             failure=failed[0].failure if failed else silent[0].exchange.failure,
             domain=FaultDomain.UNDETERMINED,
             settle_by="Run again a few times: loss, a limit on connections, or several servers behind one address.",
-            measures=measures,
         )
+    others = f"Run it with each of its other addresses in place of the name: {', '.join(pbx.untried[:8])}."
+    passes = partial(told, Status.PASS, settle_by=others if pbx.untried else None, guide_section=GUIDE_BEFORE)
     if spoken:
         first = next((asked.answer or asked.altered for asked in spoken if asked.answer or asked.altered), None)
         said = f"{first.status} {quoted(first.reason, 40)}".strip() if first is not None else "SIP of its own"
         rejected = " It rejects sources that it does not know." if first and first.status in REJECTED else ""
-        return verdict(
-            TRANSPORT,
-            pbx,
-            Status.PASS,
-            "sip_answered",
-            f"{pbx.where} speaks SIP: {said} came to OPTIONS.{rejected}",
-            facts=facts,
-            settle_by=settle_by,
-            guide_section=GUIDE_BEFORE,
-            measures=measures,
-        )
+        return passes("sip_answered", f"{pbx.where} speaks SIP: {said} came to OPTIONS.{rejected}")
     if (called := pbx.first_of_call) is not None:
-        return verdict(
-            TRANSPORT,
-            pbx,
-            Status.PASS,
+        return passes(
             "call_answered",
-            f"{pbx.where} speaks SIP: {called.status} {quoted(called.reason, 40)} came to the INVITE, and "
-            "nothing to OPTIONS.",
+            f"{pbx.where} speaks SIP: {called.status} {quoted(called.reason, 40)} came to the INVITE, and nothing to "
+            "OPTIONS.",
             facts=[*facts, *pbx.calls],
-            settle_by=settle_by,
-            guide_section=GUIDE_BEFORE,
-            measures=measures,
         )
-    return verdict(
-        TRANSPORT,
-        pbx,
-        Status.PASS,
+    return passes(
         "keepalive_answered",
         f"{pbx.where} answers a SIP keep-alive, and leaves OPTIONS unanswered.",
-        facts=facts,
         confidence=Confidence.LIKELY,
-        settle_by=settle_by,
-        guide_section=GUIDE_BEFORE,
-        measures=measures,
     )
 
 
@@ -178,18 +153,16 @@ def _accepts(pbx: Pbx, profile: Profile) -> Finding:
         pbx.tls,
         pbx.udp.exchange if pbx.udp else None,
     ]
+    told = partial(verdict, TRANSPORT, pbx, facts=facts)
     transport = profile.signalling.transport.upper()
     by_udp = " SIP over UDP is answered there." if _udp_answered(pbx) else ""
     greeted = pbx.tls is not None and pbx.tls.failure is None
     if greeted or any(each.failure is Failure.NOT_SIP and each.detail == "tls" for each in exchanges):
-        return verdict(
-            TRANSPORT,
-            pbx,
+        return told(
             Status.FAIL,
             "tls_only",
             f"{pbx.where} speaks TLS, not plain SIP: it is a SIPS port, as 5061 usually is. The trunk calls it over "
             f"{transport} without TLS, and would not be heard.{by_udp}",
-            facts=facts,
             failure=Failure.NOT_SIP,
             confidence=Confidence.PROVEN if greeted else Confidence.LIKELY,
             remedy=f"Let the PBX listen for SIP over plain TCP on port {pbx.port}, or on another port, and tell "
@@ -198,38 +171,29 @@ def _accepts(pbx: Pbx, profile: Profile) -> Finding:
         )
     if wrong := _no_sip_server(pbx):
         reason, what = wrong
-        return verdict(
-            TRANSPORT,
-            pbx,
+        return told(
             Status.FAIL,
             reason,
             f"{pbx.where} accepts connections and is no SIP server: {what}.{by_udp}",
-            facts=facts,
             failure=Failure.NOT_SIP if reason == "not_sip" else Failure.TOO_LARGE,
             confidence=Confidence.PROVEN if reason == "not_sip" else Confidence.LIKELY,
             remedy=f"Give vsipcheck the port on which the PBX serves SIP over TCP, or let it serve SIP on {pbx.port}.",
             guide_section=GUIDE_BEFORE,
         )
     if not exchanges:
-        return verdict(
-            TRANSPORT,
-            pbx,
+        return told(
             Status.UNKNOWN,
             "not_measured",
             f"{pbx.where} accepts connections; the run ended before it was asked.",
-            facts=facts,
             domain=FaultDomain.UNDETERMINED,
             settle_by=RUN_AGAIN,
         )
     reason, what = _nothing_read(exchanges)
-    return verdict(
-        TRANSPORT,
-        pbx,
+    return told(
         Status.UNKNOWN,
         reason,
         f"{pbx.where} accepts connections, {what}: it may keep out sources that it does not know, as a PBX that knows "
         f"its peers by address does, or serve something else than SIP.{by_udp}",
-        facts=facts,
         failure=exchanges[0].failure,
         domain=FaultDomain.UNDETERMINED,
         remedy=let_in(pbx),
@@ -281,32 +245,26 @@ def _unconnected(pbx: Pbx, profile: Profile) -> Finding:
     )
     failure = worst.failure
     assert failure is not None
-    facts = [*pbx.connections, pbx.udp.exchange if pbx.udp else None]
+    told = partial(
+        verdict, TRANSPORT, pbx, failure=failure, facts=[*pbx.connections, pbx.udp.exchange if pbx.udp else None]
+    )
     transport = profile.signalling.transport.upper()
     if failure in (Failure.REFUSED, Failure.RESET):
         if _udp_answered(pbx):
-            return verdict(
-                TRANSPORT,
-                pbx,
+            return told(
                 Status.FAIL,
                 "udp_only",
                 f"{pbx.where} is refused (RST), and SIP over UDP is answered on the same port: the PBX serves UDP "
                 f"alone, and the trunk calls it over {transport}.",
-                facts=facts,
-                failure=failure,
                 confidence=Confidence.LIKELY,
                 remedy=f"Enable TCP on port {pbx.port} of the PBX (chan_sip: `tcpenable=yes`, `tcpbindaddr`; PJSIP: a "
                 "transport with `protocol=tcp`; FreeSWITCH: a profile's `bind-params` or transport).",
                 guide_section=GUIDE_BEFORE,
             )
-        return verdict(
-            TRANSPORT,
-            pbx,
+        return told(
             Status.FAIL,
             "refused",
             f"{pbx.where} is refused (RST): nothing listens there, or a firewall in front rejects so.",
-            facts=facts,
-            failure=failure,
             confidence=Confidence.POSSIBLE,
             remedy=f"Let the PBX listen for SIP over TCP on port {pbx.port}; if it listens on another port, run again "
             f"with that one and tell {profile.provider}.",
@@ -317,34 +275,26 @@ def _unconnected(pbx: Pbx, profile: Profile) -> Finding:
         waited_ms = max((each.waited_ms or each.duration_ms or 0.0) for each in pbx.connections)
         what = f"{pbx.where} does not answer ({len(pbx.connections)} attempts, {waited_ms / 1000:.1f} s)"
         if _udp_answered(pbx):
-            return verdict(
-                TRANSPORT,
-                pbx,
+            return told(
                 Status.UNKNOWN,
                 "tcp_silent_udp_answers",
                 f"{what}, but SIP over UDP is answered on the same port: TCP is not open, or not to "
                 f"{our_address(pbx)}.",
-                facts=facts,
-                failure=failure,
                 remedy=f"Enable TCP on port {pbx.port} of the PBX, and let it through its firewall. {let_in(pbx)}",
                 settle_by=f"On the PBX: `ss -ltn` shows whether it listens on {pbx.port}.",
             )
-        return verdict(
-            TRANSPORT,
-            pbx,
+        return told(
             Status.UNKNOWN,
             "connect_timeout",
             f"{what}: it is not there, or a firewall drops what does not come from the provider, and is right to.",
-            facts=facts,
-            failure=failure,
             domain=FaultDomain.UNDETERMINED,
             remedy=let_in(pbx),
             settle_by="Run it on a host beside the PBX, or let this one in through the firewall.",
         )
-    return _not_reached(pbx, worst, failure, facts)
+    return _not_reached(pbx, worst, failure, told)
 
 
-def _not_reached(pbx: Pbx, worst: Connection, failure: Failure, facts: Sequence[object]) -> Finding:
+def _not_reached(pbx: Pbx, worst: Connection, failure: Failure, told: partial[Finding]) -> Finding:
     own = {
         Failure.LOCAL_DENIED: (
             "this host's own firewall lets no connection out",
@@ -354,46 +304,34 @@ def _not_reached(pbx: Pbx, worst: Connection, failure: Failure, facts: Sequence[
         Failure.NO_ROUTE: ("this host has no route to it", "Give this host a route to the PBX."),
     }.get(failure)
     if own is not None:
-        return verdict(
-            TRANSPORT,
-            pbx,
+        return told(
             Status.UNKNOWN,
             "not_sent",
             f"{pbx.where} was not tried: {own[0]}.",
-            facts=facts,
             domain=FaultDomain.HOST,
             confidence=Confidence.PROVEN,
-            failure=failure,
             remedy=own[1],
         )
     if failure in _UNREACHABLE:
         sender = worst.icmp.address if worst.icmp is not None else None
         domain = FaultDomain.UNDETERMINED
-        told = f"ICMP from {sender} says so" if sender else "this host's own kernel says so: nobody answers for it"
+        who = f"ICMP from {sender} says so" if sender else "this host's own kernel says so: nobody answers for it"
         if sender == worst.address:
-            domain, told = FaultDomain.PBX, "its own firewall says so by ICMP"
+            domain, who = FaultDomain.PBX, "its own firewall says so by ICMP"
         elif sender is None:
             domain = FaultDomain.LOCAL_NETWORK
-        return verdict(
-            TRANSPORT,
-            pbx,
+        return told(
             Status.UNKNOWN,
             "unreachable",
-            f"{pbx.where} cannot be reached from here ({str(failure).replace('_', ' ')}; {told}).",
-            facts=facts,
+            f"{pbx.where} cannot be reached from here ({str(failure).replace('_', ' ')}; {who}).",
             domain=domain,
-            failure=failure,
             remedy=f"Check the address of the PBX, and the firewalls between. {let_in(pbx)}",
             settle_by="Run it on a host beside the PBX.",
         )
-    return verdict(
-        TRANSPORT,
-        pbx,
+    return told(
         Status.UNKNOWN,
         "not_possible",
         f"{pbx.where} could not be tried, for a reason of this host's ({failure}).",
-        facts=facts,
         domain=FaultDomain.HOST,
-        failure=failure,
         settle_by="Look up the errno of this host's own error: `vsipcheck pbx --verbose`.",
     )
