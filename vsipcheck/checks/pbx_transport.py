@@ -54,6 +54,7 @@ _TELLING = (
     Failure.KERNEL_TIMEOUT,
 )
 _UNREACHABLE = _TELLING[5:11]
+_LET_OUT = "Let TCP {port} out in this host's firewall."
 
 
 def judge_transport(pbx: Pbx, profile: Profile) -> Finding:
@@ -188,6 +189,16 @@ def _accepts(pbx: Pbx, profile: Profile) -> Finding:
             domain=FaultDomain.UNDETERMINED,
             settle_by=RUN_AGAIN,
         )
+    if {each.failure for each in exchanges} == {Failure.LOCAL_DENIED}:
+        return told(
+            Status.UNKNOWN,
+            "not_sent",
+            f"{pbx.where} accepts connections, and this host's own firewall lets nothing more out.",
+            failure=Failure.LOCAL_DENIED,
+            domain=FaultDomain.HOST,
+            confidence=Confidence.PROVEN,
+            remedy=_LET_OUT.format(port=pbx.port),
+        )
     reason, what = _nothing_read(exchanges)
     return told(
         Status.UNKNOWN,
@@ -234,8 +245,6 @@ def _nothing_read(exchanges: Sequence[Exchange]) -> tuple[str, str]:
         return "incomplete_answer", "and sends part of an answer, never the rest"
     if failures & {Failure.CLOSED_EARLY, Failure.RESET}:
         return "closed_after_request", "and closes them after our request"
-    if Failure.LOCAL_DENIED in failures:
-        return "silent_after_accept", "but this host's own firewall lets nothing through"
     return "silent_after_accept", "and answers nothing, neither OPTIONS nor a keep-alive nor a TLS greeting"
 
 
@@ -298,7 +307,7 @@ def _not_reached(pbx: Pbx, worst: Connection, failure: Failure, told: partial[Fi
     own = {
         Failure.LOCAL_DENIED: (
             "this host's own firewall lets no connection out",
-            f"Let TCP {pbx.port} out in this host's firewall.",
+            _LET_OUT.format(port=pbx.port),
         ),
         Failure.ADDRESS_UNAVAILABLE: ("--source is no address of this host", "Give --source an address of this host."),
         Failure.NO_ROUTE: ("this host has no route to it", "Give this host a route to the PBX."),
