@@ -8,7 +8,7 @@ from vsipcheck.checks.pbx_calls import Calls, PlacedCall, first_uri
 from vsipcheck.checks.pbx_target import UNREADABLE, Pbx, is_cut, messages_of
 from vsipcheck.checks.pbx_verdict import IN_ITS_LOG, RUN_AGAIN, verdict
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Status
-from vsipcheck.wire.sip import SipRequest, SipResponse
+from vsipcheck.wire.sip import SipResponse
 
 DIALOG = "pbx.dialog"
 
@@ -170,7 +170,7 @@ def _ended(call: PlacedCall, told: partial[Finding]) -> Finding:
     more = []
     if call.renegotiations:
         more.append(f"the PBX renegotiated the call (re-INVITE or UPDATE: {call.renegotiations})")
-    if isinstance(call.invite, SipRequest) and call.invite.headers_named("X-Exotel-CallSid"):
+    if call.invite.header("X-Exotel-CallSid") is not None:
         more.append("the X-Exotel header fields of our INVITE did not keep it from answering")
     tail = f"; {' and '.join(more)}" if more else ""
     end = f"BYE got {call.bye_status}" if call.bye_status is not None else "it was ended from both sides"
