@@ -1350,6 +1350,11 @@ def test_what_was_not_read_may_set_what_is_missing(path: str, text: str) -> None
         assert reasons[f"config.{finding_id}"] == (U, "not_read")
 
 
+def test_what_was_not_read_takes_no_second_object_back() -> None:
+    text = "#include more.conf\n" + PJSIP.replace("[1001]", "[trunk]\ntype = endpoint\n[1001]")
+    assert only(lint({"pjsip.conf": text}), "config.peer").reason == "duplicate_object"
+
+
 def test_a_file_of_peers_alone_says_nothing_of_all() -> None:
     """[general] stands in the file that includes it."""
     files = {"sip_custom.conf": SIP[SIP.index("[trunk]") :]}

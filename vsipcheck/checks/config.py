@@ -89,9 +89,9 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
             verdict = rule(trunk, world)
             if relay is not None and finding_id not in _OF_THE_PBX:
                 verdict = _as_relayed(verdict, relay)
-            verdict = with_refusals(verdict, finding_id, trunk)
             if finding_id != LOGGING and (what := lacking[trunk.dialect]) is not None:
                 verdict = _as_far_as_read(verdict, trunk, what)
+            verdict = with_refusals(verdict, finding_id, trunk)
             writer.add(finding_id, verdict.target or trunk.target, verdict)
     return writer.findings
 
