@@ -690,6 +690,13 @@ def test_your_own_address_alone_makes_no_call_the_trunks(above: bytes) -> None:
     assert not [each for each in found if each.status in (_W, _F)]
 
 
+@pytest.mark.parametrize("above", [b"", b"2025/11/24 16:00:00.0 198.51.100.70:5070 -> 203.0.113.9:5070\n"])
+def test_the_trunks_port_at_both_ends_tells_no_direction(above: bytes) -> None:
+    changes = ("203.0.113.9:5061", "203.0.113.9:5070"), (":443;branch", ":5070;branch"), (f"{ROUTE}\r\n", "")
+    found = lint(above + without_marks(sample(IN, *changes)))
+    assert one(found, "message.header", "INVITE").reason == "direction_unknown"
+
+
 def test_an_unknown_direction_judges_what_does_not_depend_on_it() -> None:
     found = lint(anonymous())
     header = one(found, "message.header", "INVITE")

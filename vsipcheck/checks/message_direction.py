@@ -61,8 +61,10 @@ class Provider:
         sent_by = via.host if via else None
         trunk, back = self.signalling.port, self.signalling.in_dialog_port
         via_port = via.port if via else None
-        # The trunk's port counts where the provider can be: a PBX may listen on the same.
-        dialled = uri is not None and uri.port == trunk and unreachable(host) is None and host not in self.own
+        # The trunk's port counts where the provider can be, and does not stand at both ends: a PBX may have the same.
+        is_single = (traced.told.source[1] if traced.told.source else via_port) != trunk
+        dialled = is_single and uri is not None and uri.port == trunk and not unreachable(host) and host not in self.own
+        sent_there = is_single and port == trunk and target not in self.own
         caller = uri_in(traced.message.header("From"))
         own = self.own if caller is not None and self.has(caller.host) else set()
         signs: tuple[tuple[bool, Direction, str], ...] = (
@@ -78,7 +80,7 @@ class Provider:
             (host in own, "from_provider", f"its Request-URI names your public address {quoted(host)}"),
             (sent_by in own, "to_provider", f"its Via names your public address {quoted(sent_by)}"),
             (back is not None and via_port == back, "from_provider", f"its Via has port {back}, as the provider's do"),
-            (port == trunk and target not in self.own, "to_provider", f"it was sent to port {trunk}, the trunk's"),
+            (sent_there, "to_provider", f"it was sent to port {trunk}, the trunk's"),
             (dialled, "to_provider", f"its Request-URI has port {trunk}, the trunk's"),
         )
         direction, why = next(((each, why) for holds, each, why in signs if holds), (None, ""))
