@@ -573,6 +573,8 @@ def test_the_transport_that_the_trace_tells() -> None:
     ("number", "exophones", "status", "reason"),
     [
         ("+918045678901", ("+918045678901",), _P, "authorised"),
+        ("+918045678901", ("918045678901",), _P, "authorised"),  # named without its +
+        ("918045678901", ("918045678901",), _F, "not_e164"),
         ("+918045678901", ("+918045678902",), _F, "not_authorised"),
         ("+918045678901", (), _U, "not_compared"),
         ("918045678901", (), _F, "not_e164"),
@@ -595,6 +597,28 @@ def test_a_call_that_was_taken_on_shows_that_its_caller_id_is_good() -> None:
         number = b"sip:8045678901@acme" if not exophones else b"sip:+918045678901@acme"
         finding = one(lint(data.replace(b"sip:+918045678901@acme", number), exophones=exophones), "call.caller_id")
         assert (finding.status, finding.reason) == (_W, "not_authorised" if exophones else "not_e164")
+
+
+def test_a_caller_id_that_another_call_of_the_trace_shows_to_be_good() -> None:
+    refused = sample(OUT, ("Call-ID: ", "Call-ID: 1"))
+    refused += answer(OUT, "503 Service Unavailable").replace(b"Call-ID: ", b"Call-ID: 1")
+    found = lint(refused + b"\r\n" + sample(OUT) + answer(OUT, "200 OK"))
+    assert {(each.target, each.reason) for each in found if each.id == "call.caller_id"} == {
+        ("#1", "accepted"),
+        ("#2", "accepted"),
+    }
+
+
+def test_what_the_provider_took_on_did_not_fail() -> None:
+    data = sample(OUT, (FROM, "From: <sip:anonymous@anonymous.invalid>;tag=1"))
+    ok = answer(OUT, "200 OK").replace(FROM.encode(), b"From: <sip:anonymous@anonymous.invalid>;tag=1")
+    for taken_on, status in (False, _F), (True, _W):
+        found = lint(data + ok if taken_on else data)
+        finding = one(found, "call.caller_id")
+        assert (finding.status, finding.reason) == (status, "no_number")
+        finding = one(found, "message.header", "From")
+        assert (finding.status, finding.reason) == (status, "wrong_domain")
+        assert ("taken on" in finding.summary) == taken_on
 
 
 # --- which way it goes ---

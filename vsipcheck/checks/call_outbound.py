@@ -16,7 +16,8 @@ def judge_outbound(invites: Sequence[Invite], profile: Profile, settings: Settin
     outbound = [invite for invite in invites if invite.direction == "to_provider"]
     if outbound:
         found = [call_transport.judge_transport(invite, profile) for invite in outbound]
-        return found + [call_caller_id.judge_caller_id(invite, settings) for invite in outbound]
+        taken_on = {call_caller_id.number_of(invite) for invite in outbound if invite.answer.accepted}
+        return found + [call_caller_id.judge_caller_id(invite, settings, taken_on) for invite in outbound]
     undecided = next((invite for invite in invites if invite.direction is None), None)
     if undecided is not None:
         return [

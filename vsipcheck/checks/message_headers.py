@@ -339,10 +339,12 @@ def _check_from(invite: Invite, profile: Profile, settings: Settings) -> Fault |
         wanted, fits = pattern.replace("{account_sid}", "<account SID>"), host.endswith(suffix) and host != suffix
     if fits:
         return None
+    taken = invite.answer.accepted
     return Fault(
-        Status.FAIL,
+        Status.WARN if taken else Status.FAIL,
         "wrong_domain",
-        f"its domain is {quoted(uri.host)}, and the account's is {wanted}: the provider answers 403 to a wrong domain.",
+        f"its domain is {quoted(uri.host)}, and the account's is {wanted}: the provider answers 403 to a wrong domain, "
+        f"says the guide.{' The call was taken on all the same.' if taken else ''}",
         f"Set fromdomain (chan_sip) or from_domain (PJSIP, FreeSWITCH) to {wanted}.",
         alterable=False,
     )
