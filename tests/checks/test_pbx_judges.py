@@ -1012,6 +1012,11 @@ def test_cancel_is_not_judged_where_its_answer_could_not_come(call: Talk) -> Non
     assert "pbx.dialog" not in judged(*ALIVE, call, **CALLED)
 
 
+def test_a_pbx_that_takes_cancel_may_be_slow() -> None:
+    for call, confidence in ((ringing(), LIKELY), (ringing().hears(200, to="CANCEL"), POSSIBLE)):
+        assert judged(*ALIVE, call, **CALLED)["pbx.dialog"].confidence is confidence
+
+
 def test_the_bye_of_another_branch_is_not_that_of_the_call() -> None:
     call = up().hears(200, body=BOTH, tag="other").sends("ACK").sends("BYE", tag="other").hears(481, to="BYE")
     call = call.sends("BYE").hears(200, to="BYE")
