@@ -831,6 +831,8 @@ CONTACT: list[tuple[str, Talk, Status, str]] = [
     ("UDP", answered(contact=f"<sip:x@{PUBLIC}:5061;transport=UDP>"), FAIL, "other_transport"),
     ("no transport", answered(contact=f"<sip:x@{PUBLIC}:5061>"), WARN, "transport_unstated"),
     ("private", answered(contact="<sip:x@10.0.0.5:5061;transport=tcp>"), FAIL, "private_address"),
+    ("private by maddr", answered(contact=f"<sip:x@{BY_TCP};maddr=10.0.0.5>"), FAIL, "private_address"),
+    ("public by maddr", answered(contact=f"<sip:x@10.0.0.5:5061;transport=tcp;maddr={PUBLIC}>"), PASS, "same_host"),
     ("loopback", answered(contact="<sip:x@127.0.0.1:5061;transport=tcp>"), FAIL, "unusable_address"),
     ("another port", answered(contact=f"<sip:x@{PUBLIC};transport=tcp>"), WARN, "other_port"),
     ("the same, spelled otherwise", answered(**OVER_V6), PASS, "same_host"),

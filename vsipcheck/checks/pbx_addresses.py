@@ -291,6 +291,10 @@ def judge_contact(pbx: Pbx, calls: Calls, profile: Profile, public: PublicAddres
             f"The {header} of the PBX's answer is no SIP URI ({quoted(hop)}): ACK and BYE go nowhere.",
             remedy="Report it to the maker of the PBX.",
         )
+    # RFC 3261 §19.1.1: maddr overrides the host.
+    maddr = next((value for name, value in uri.params if name.lower() == "maddr" and value), None)
+    if maddr is not None:
+        uri = uri._replace(host=maddr.strip("[]"))
     return _judge_hop(pbx, call, header, hop, uri, profile, public, told)
 
 
