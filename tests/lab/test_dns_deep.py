@@ -151,11 +151,16 @@ CASES = {
 @pytest.mark.parametrize("name", list(CASES))
 def test_dns_deep(name: str) -> None:
     report = run_case(f"dns-deep-{name}", CASES[name])
-    asked = [fact for fact in report["evidence"]["dns"]["facts"] if fact.get("purpose") == "authority"]
+    dns = report["evidence"]["dns"]
+    asked = [fact for fact in dns["facts"] if fact.get("purpose") == "authority"]
     assert len(asked) <= 16
     if name == "all-healthy-takes-no-long-look":
-        assert not asked
-        assert not [finding for finding in report["findings"] if finding["id"] in ("dns.authority", "dns.resolver")]
+        # Unless a busy machine has made the short look take more than its second.
+        short = [fact for fact in dns["facts"] if fact.get("purpose") == "trunk"]
+        took_ms = max(fact["offset_ms"] + fact["duration_ms"] for fact in short) - dns["offset_ms"]
+        assert not asked or took_ms > 1000
+        deeper = [finding for finding in report["findings"] if finding["id"] in ("dns.authority", "dns.resolver")]
+        assert bool(deeper) == bool(asked)
 
 
 INTERCEPTED = """
