@@ -249,6 +249,7 @@ OPTIONS: list[tuple[str, Sequence[Fact], Status, str, FaultDomain | None]] = [
     ("503", [connection(), options(says(503))], WARN, "server_error", PBX),
     ("600", [connection(), options(says(600))], WARN, "server_error", PBX),
     ("400", [connection(), options(says(400))], WARN, "status_400", OPEN),
+    ("a loop", [connection(), options(says(483))], WARN, "status_483", PBX),
     ("302", [connection(), options(says(302))], WARN, "status_302", PBX),
     ("401", [connection(), options(says(401))], UNKNOWN, "source_rejected", PBX),
     ("403", [connection(), options(says(403))], UNKNOWN, "source_rejected", PBX),

@@ -2,6 +2,7 @@
 
 - 401, 403, 407: it does not know us, and is right to ask. What it tells the trunk stays unknown.
 - 404, 405, 480, 484, 486, 501, 604 are answers of a live PBX as good as a 200: OPTIONS asks about a user, or at all.
+- 482 and 483 mean a loop: what we send may pass 70 hops.
 - An absent Allow says nothing (§20.5), nor does an absent Accept, which stands for application/sdp (§20.1).
 - Each request may be answered by another of several servers: the worst answer counts.
 - An answer to our only outstanding request that does not match it was rewritten: a warning, and whose work is open.
@@ -93,7 +94,7 @@ def _judge_answer(pbx: Pbx, answer: SipResponse, answers: Sequence[SipResponse],
             remedy="Look into the PBX's log for what it lacks.",
             settle_by=IN_ITS_LOG,
         )
-    if answer.status in (400, 408, 420, 421) or answer.status // 100 == 3:
+    if answer.status in (400, 408, 420, 421, 482, 483) or answer.status // 100 == 3:
         return told(
             Status.WARN,
             f"status_{answer.status}",
