@@ -8,37 +8,19 @@ either line end, and the size that the trace itself tells. Every cost is linear 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date
 from itertools import pairwise
 
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip import SipMessage, parse_message
 from vsipcheck.wire.text import unescape
+from vsipcheck.wire.trace_markers import CHUNK, FOLLOW, RULE, Markers, Told, seconds_in
 
 MAX_TRACE = 1 << 20
 MAX_MESSAGES = 512
 
-Socket = tuple[str, int]
-
 # A line that tells about a message stands at most so far above it: FreeSWITCH puts a line of dashes in between.
 _NEAR = 6
-# No line that tells about a message is longer; a pattern need not look at more.
-_MAX_MARKER = 400
 _MAX_SKIPPED = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a trace tells about a message beside its text. None is not told. `at_s` counts from some midnight: times of
-    one trace can be subtracted."""
-
-    format: str = "text"
-    transport: str | None = None  # "tcp", "udp", "tls", ...
-    source: Socket | None = None
-    destination: Socket | None = None
-    sent: bool | None = None  # by the program that wrote the trace
-    at_s: float | None = None
-    size: int | None = None  # bytes of the message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,169 +89,11 @@ _DISSECTED = re.compile(r"\s*(?:Request|Status)-Line: ")
 _LOG_PREFIX = re.compile(r"\s{0,20}(?:\[[^\]\n]{1,60}\][ \t]*)+")
 _INDENT_PREFIX = re.compile(r"[ \t>|]{1,40}")
 
-_IP = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]{2,45}\])"
-_ARROW = re.compile(rf"(?P<source>{_IP}:[0-9]{{1,5}}) ?(?:-{{1,3}}>|=>|\u2192) ?(?P<destination>{_IP}:[0-9]{{1,5}})")
-_CHAN_SIP = re.compile(r"<--- SIP read from (?:(?P<transport>[A-Za-z]{2,4}):)?(?P<peer>\S{1,80}) --->")
-_CHAN_SIP_SENT = re.compile(
-    r"(?:Retransmitting #[0-9]{1,3}|Transmitting) \((?:no )?NAT\) to (?P<peer>\S{1,80}?)(?: --->|:)? *$"
-)
-_PJSIP = re.compile(
-    r"<--- (?P<way>Received|Transmitting) SIP (?:request|response) \((?P<size>[0-9]{1,7}) bytes\) (?:from|to) "
-    r"(?P<transport>[A-Za-z]{2,4}):(?P<peer>\S{1,80}) --->"
-)
-_PJSIP_HISTORY = re.compile(
-    r"<--- History Entry [0-9]{1,9} (?P<way>Received|Sent) (?:from|to) (?P<peer>\S{1,80})"
-    r" at (?P<epoch>[0-9]{1,11})\S{0,8} --->"
-)
-_FREESWITCH = re.compile(
-    r"(?P<way>recv|send) (?P<size>[0-9]{1,7}) bytes (?:from|to) (?P<transport>[a-z]{2,4})"
-    r"/\[(?P<host>[^\]\s]{1,60})\]:(?P<port>[0-9]{1,5})"
-)
-_SIPP = re.compile(r"(?P<transport>TCP|UDP|TLS) message (?P<way>sent|received) [(\[](?P<size>[0-9]{1,7})[)\]]? bytes")
-_SIPP_TIME = re.compile(r"-{20,60}[ \t]+[0-9]{4}-")
-_TCPDUMP = re.compile(
-    r"(?:(?P<time>[0-9:.]{8,20}) .{0,40}?IP6? |\s+)(?P<source>\S{3,80}) > (?P<destination>\S{3,80}): "
-    r"(?P<rest>Flags|\[|UDP|SIP)"
-)
-_TCPDUMP_OTHER = re.compile(r"(?:\S{1,30} ){0,3}IP6? .{0,200}(?:length [0-9]|Flags \[)")
-_FOLLOW = re.compile(r"Follow: (?P<transport>[a-z]{2,4}),")
-_NODE = re.compile(r"Node (?P<number>[01]): (?P<end>\S{3,80})\s*$")
-_CHUNK = re.compile(r"(?P<second>\t?)(?P<size>[0-9]{1,7})\s*$")
-_RULE = re.compile(r"\s*(?:-{5,}|={5,}|\*{5,}|<-{3,}>|---(?: \(.*)?)\s*$")
-_LOG_LINE = re.compile(
-    r"[^\w]{0,3}[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[ T][0-9]{2}:[0-9]{2}"
-    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} "
-    r"|(?:DEBUG|NOTICE|WARNING|ERROR|VERBOSE)\[[0-9]|\[[A-Z0-9][^\]]{5,40}\] "
-)
-_TIME = re.compile(
-    r"(?:(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[ T])?"
-    r"(?<![0-9:])(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}(?:[.,][0-9]{1,9})?)"
-)
-_TRANSPORT = re.compile(r"\b(?i:(TCP|UDP|TLS|WSS?))\b")
-_SIZE = re.compile(r"\b([0-9]{1,7}) bytes\b")
 _LENGTH = re.compile(r"(?i:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*")
 _TYPE = re.compile(r"(?i:content-type|c)[ \t]*:[ \t]*([^;\s]{1,80})")
 _SDP_LINE = re.compile(r"[A-Za-z]=")
 _SDP_BEGINS = re.compile(r"v=[0-9]{1,3}[ \t]*")
 _OUR_TICKET = "SIP messages as vsipcheck sent and received them."
-
-
-def _seconds(text: str) -> float | None:
-    match = _TIME.search(text)
-    if not match:
-        return None
-    days = 0
-    if match["year"]:
-        try:
-            days = date(int(match["year"]), int(match["month"]), int(match["day"])).toordinal()
-        except ValueError:
-            return None
-    clock = int(match["hour"]) * 3600 + int(match["minute"]) * 60 + float(match["second"].replace(",", "."))
-    return days * 86400.0 + clock
-
-
-# As tcpdump writes ports without -n.
-_PORT_NAMES = {"sip": 5060, "sip-tls": 5061, "vtsas": 5070, "https": 443}
-
-
-def _socket(text: str, separator: str = ":") -> Socket | None:
-    host, found, port = text.rpartition(separator)
-    number = _PORT_NAMES.get(port) or (int(port) if re.fullmatch(r"[0-9]{1,5}", port) else None)
-    if not found or not host or number is None or number > 65535:
-        return None
-    host = host.removeprefix("[").removesuffix("]")
-    # A socket of both families shows IPv4 peers so.
-    return (host[7:] if host.lower().startswith("::ffff:") and "." in host else host), number
-
-
-def _peer(told: Told, peer: str, sent: bool) -> Told:
-    end = _socket(peer)
-    return replace(told, sent=sent, source=None if sent else end, destination=end if sent else None)
-
-
-def _lower(text: str | None) -> str | None:
-    return text.lower() if text else None
-
-
-class _Markers:
-    """Reads the lines between messages. What a heading says of all that follows is remembered."""
-
-    def __init__(self) -> None:
-        self.transport: str | None = None
-        self.follows = False
-        self.nodes: dict[str, Socket | None] = {}
-        self.time: float | None = None  # of tcpdump's first of two lines
-
-    def read(self, line: str) -> Told | None:
-        """What the line tells about the message that follows; None where it is no such line."""
-        line = line[:_MAX_MARKER]
-        if match := _FREESWITCH.search(line):
-            told = Told(format="freeswitch", transport=match["transport"], size=int(match["size"]), at_s=_seconds(line))
-            return _peer(told, f"[{match['host']}]:{match['port']}", match["way"] == "send")
-        if "<---" in line or "Transmitting (" in line or "Retransmitting #" in line:
-            return self._asterisk(line)
-        if match := _SIPP.match(line):
-            told = Told(format="sipp", transport=_lower(match["transport"]), size=int(match["size"]))
-            return replace(told, sent=match["way"] == "sent")
-        if match := _FOLLOW.match(line):
-            self.follows, self.transport = True, match["transport"]
-            return Told(format="tshark")
-        if self.follows and (match := _NODE.match(line)):
-            self.nodes[match["number"]] = _socket(match["end"])
-            return Told(format="tshark")
-        if self.follows and (match := _CHUNK.match(line)):
-            ends = self.nodes.get("0"), self.nodes.get("1")
-            source, destination = reversed(ends) if match["second"] else ends
-            return Told(format="tshark", transport=self.transport, source=source, destination=destination)
-        return self._addresses(line) or self._other(line)
-
-    def _asterisk(self, line: str) -> Told | None:
-        if match := _PJSIP.search(line):
-            told = Told(
-                format="pjsip", transport=_lower(match["transport"]), size=int(match["size"]), at_s=_seconds(line)
-            )
-            return _peer(told, match["peer"], match["way"] == "Transmitting")
-        if match := _PJSIP_HISTORY.search(line):
-            return _peer(Told(format="pjsip", at_s=float(match["epoch"])), match["peer"], match["way"] == "Sent")
-        if match := _CHAN_SIP.search(line):
-            told = Told(format="chan_sip", transport=_lower(match["transport"]), at_s=_seconds(line))
-            return _peer(told, match["peer"], sent=False)
-        if match := _CHAN_SIP_SENT.search(line):
-            return _peer(Told(format="chan_sip", at_s=_seconds(line)), match["peer"], sent=True)
-        return Told() if _RULE.match(line) else None
-
-    def _addresses(self, line: str) -> Told | None:
-        if match := _ARROW.search(line):
-            named = _TRANSPORT.search(line)
-            ngrep = {"T ": "tcp", "U ": "udp"}.get(line[:2])
-            transport = ngrep or (named[1].lower() if named else self.transport)
-            if line.startswith("=== "):
-                self.transport = transport
-            size = _SIZE.search(line)
-            return Told(
-                format="ngrep" if ngrep else "arrow",
-                transport=transport,
-                source=_socket(match["source"]),
-                destination=_socket(match["destination"]),
-                at_s=_seconds(line),
-                size=int(size[1]) if size else None,
-            )
-        if match := _TCPDUMP.match(line):
-            moment = _seconds(line) if match["time"] else self.time
-            transport = "tcp" if match["rest"] == "Flags" else "udp"
-            source, destination = _socket(match["source"], "."), _socket(match["destination"], ".")
-            return Told(format="tcpdump", transport=transport, source=source, destination=destination, at_s=moment)
-        return None
-
-    def _other(self, line: str) -> Told | None:
-        if _TCPDUMP_OTHER.match(line):
-            self.time = _seconds(line)
-            return Told(format="tcpdump", at_s=self.time)
-        if _RULE.match(line):
-            return Told()
-        if _LOG_LINE.match(line) or _SIPP_TIME.match(line):
-            return Told(at_s=_seconds(line))
-        return None
 
 
 class _Begin:
@@ -316,7 +140,7 @@ def _begin_at(line: str, told: Told | None) -> _Begin | None:
 class _Reader:
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
-        self.markers = _Markers()
+        self.markers = Markers()
         self.messages: list[TracedMessage] = []
         self.skipped: list[tuple[int, str]] = []
         self.kept: set[int] = set()
@@ -355,7 +179,7 @@ class _Reader:
         if self.told and told.at_s is None and at - self.told_at <= 1:
             told = replace(told, at_s=self.told.at_s)
         self.told, self.told_at = told, at
-        if told.format != "text" or _RULE.match(self.lines[at]):
+        if told.format != "text" or RULE.match(self.lines[at]):
             self.kept.add(at + 1)
         return True
 
@@ -393,7 +217,7 @@ class _Reader:
         fields = [number for line, number in zip(head[1:], numbers[1:], strict=True) if line[:1] not in (" ", "\t")]
         if len(head) > 1 and head[1][:1] in (" ", "\t"):
             fields.insert(0, numbers[1])
-        fallback = Told(at_s=_seconds(begin.prefix)) if begin.is_log else Told()
+        fallback = Told(at_s=seconds_in(begin.prefix)) if begin.is_log else Told()
         self.messages.append(
             TracedMessage(
                 message=message,
@@ -474,8 +298,8 @@ def _join_chunks(lines: list[str]) -> tuple[list[str], list[int]]:
     before: tuple[str, bool] | None = None  # which node the chunk above came from, and whether its last line goes on
     at = 0
     while at < len(lines):
-        is_told = is_told or _FOLLOW.match(lines[at]) is not None
-        match = _CHUNK.match(lines[at]) if is_told and is_fit else None
+        is_told = is_told or FOLLOW.match(lines[at]) is not None
+        match = CHUNK.match(lines[at]) if is_told and is_fit else None
         end = _end_of_chunk(lines, at + 1, int(match["size"])) if match else None
         is_fit = is_fit and (match is None) == (end is None)
         if match is None or end is None:
