@@ -60,6 +60,10 @@ SEVERAL: list[tuple[str, Report]] = [
     ("private media", report_of(*ALIVE, answered(sdp(PCMA, address="192.168.7.7")))),
     ("a private Contact", report_of(*ALIVE, answered(contact="<sip:x@10.1.2.3:5061;transport=tcp>"))),
     (
+        "a Contact that is private by its maddr",
+        report_of(*ALIVE, answered(contact=f"<sip:x@{PUBLIC}:5061;transport=tcp;maddr=10.1.2.3>")),
+    ),
+    (
         "inside",
         report_of(
             connection(address=INSIDE),
