@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vsipcheck.wire.sip import SipRequest, SipResponse
-from vsipcheck.wire.trace import MAX_MESSAGES, MAX_TRACE, Told, Trace, keep_messages, mask_secrets, read_trace
+from vsipcheck.wire.trace import MAX_MESSAGES, MAX_TRACE, Trace, keep_messages, mask_secrets, read_trace
+from vsipcheck.wire.trace_markers import Told
 
 MESSAGES = Path(__file__).parents[1] / "messages"
 TRACES = MESSAGES / "traces"

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 from vsipcheck.checks.message_places import quoted, unreachable, uri_in
 from vsipcheck.model import Profile, Settings
 from vsipcheck.wire.sip import SipMessage, SipUri, Via, split_list
-from vsipcheck.wire.trace import Told, TracedMessage
+from vsipcheck.wire.trace import TracedMessage
+from vsipcheck.wire.trace_markers import Told
 
 Direction = Literal["from_provider", "to_provider"]
 

@@ -67,6 +67,7 @@ _SIZE = re.compile(r"\b([0-9]{1,7}) bytes\b")
 
 
 def seconds_in(text: str) -> float | None:
+    """The first time of day in a text, from the midnight of its date on, or of some day where it has none."""
     match = _TIME.search(text)
     if not match:
         return None
