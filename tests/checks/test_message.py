@@ -337,6 +337,7 @@ def test_the_public_address_that_was_measured() -> None:
         (OUT, "RTP/AVP 8 0 101", "RTP/AVP 18 101", "codecs", _F, "no_g711"),
         # Redundancy and comfort noise are wrapped around a codec, and no codec of their own.
         (OUT, "8 0 101\r\n", "97 13 8 0 101\r\na=rtpmap:97 RED/8000\r\n", "codecs", _P, "preferred_first"),
+        (OUT, "8 0 101\r\n", "98 8 0 101\r\na=rtpmap:98 CN/16000\r\n", "codecs", _P, "preferred_first"),
         (OUT, "8 PCMA/8000", "8 PCMA/16000", "codecs", _W, "preferred_missing"),
         (OUT, "8 PCMA/8000", "8 PCMA/8000/2", "codecs", _W, "preferred_missing"),
         (OUT, "RTP/AVP 8 0 101", "RTP/AVP 8 0", "dtmf", _W, "dtmf_missing"),
@@ -439,6 +440,9 @@ def test_findings_about_sdp_name_their_line() -> None:
     data = sample(OUT, ("RTP/AVP 8 0 101", "RTP/AVP 0 8 101"))
     line = data.decode().split("\r\n").index("m=audio 18232 RTP/AVP 0 8 101") + 1
     assert one(lint(data), "message.sdp", "codecs").location == f"call.txt:{line}"
+    data = anonymous().replace(b"RTP/AVP 8 0 101", b"RTP/AVP 0 8 101")
+    finding = one(lint(data), "message.sdp", "codecs")
+    assert (finding.reason, finding.location) == ("direction_unknown", f"call.txt:{line}")
 
 
 def test_sdp_within_a_multipart_body() -> None:

@@ -6,6 +6,8 @@ import re
 from functools import partial
 from ipaddress import ip_address
 
+from msgspec import structs
+
 from vsipcheck.checks.dns_answers import class_of
 from vsipcheck.checks.message_calls import SHOW_ADDRESSES, Invite, cut_here
 from vsipcheck.checks.message_places import is_other_family, quoted, unreachable
@@ -65,7 +67,7 @@ def _unless_elsewhere(invite: Invite, finding: Finding) -> Finding:
     what = (finding.target or "").rpartition(" ")[2]
     if finding.status not in (Status.WARN, Status.FAIL) or what == "syntax":
         return finding
-    return invite.find(
+    told = invite.find(
         ID,
         Status.UNKNOWN,
         "direction_unknown",
@@ -74,6 +76,7 @@ def _unless_elsewhere(invite: Invite, finding: Finding) -> Finding:
         what=what,
         settle_by=SHOW_ADDRESSES,
     )
+    return structs.replace(told, location=finding.location)
 
 
 def offers_what_is_wanted(invite: Invite, profile: Profile) -> bool:
@@ -201,7 +204,7 @@ def _judge_media(invite: Invite, audio: MediaDescription, session: SessionDescri
 
 def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> Finding:
     wanted = [codec.upper() for codec in profile.media.codecs]
-    offered = [codec.name for codec in audio.codecs if codec.name.lower() not in _NO_SPEECH]
+    offered = [codec.name for codec in audio.codecs if (codec.encoding or "").lower() not in _NO_SPEECH]
     order = ", ".join(map(quoted, offered)) or "none"
     present = [codec for codec in wanted if codec in offered]
     tell = _about(invite, "codecs", audio)
