@@ -859,6 +859,7 @@ def to_a_phone(above: bytes, number: int = 1) -> bytes:
         b"2025/11/24 16:00:00.0 192.168.1.31:5062 -> 192.168.1.20:5060",
         b"2025/11/24 16:00:00.0 203.0.113.9:5060 -> 203.0.113.9:5080",  # two programs of one host
         b"<--- Transmitting SIP request (1 bytes) to UDP:192.168.1.31:5062 --->",
+        b"Sent:",  # neither end told, and both named
     ],
 )
 @pytest.mark.parametrize("name", [IN, OUT])

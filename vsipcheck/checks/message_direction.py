@@ -8,7 +8,6 @@ from vsipcheck.checks.message_places import quoted, unreachable, uri_in
 from vsipcheck.model import Profile, Settings
 from vsipcheck.wire.sip import SipMessage, SipUri, Via, split_list
 from vsipcheck.wire.trace import TracedMessage
-from vsipcheck.wire.trace_markers import Told
 
 Direction = Literal["from_provider", "to_provider"]
 
@@ -85,11 +84,13 @@ class Provider:
             (dialled, "to_provider", f"its Request-URI has port {trunk}, the trunk's"),
         )
         direction, why = next(((each, why) for holds, each, why in signs if holds), (None, ""))
-        stays = is_inside(traced.told)
+        ends = _ends(traced, uri)
+        # Between hosts of your own network, or within one of them.
+        stays = bool(ends) and (all(map(unreachable, ends)) or ends[1:] == ends[:1])
         if direction == "to_provider" and (unreachable(target) or stays):
             return Way(None, f"it was sent to {quoted(target)}, a hop inside your own network", is_elsewhere=stays)
         if direction is None and stays:
-            hosts = ", ".join(quoted(end[0]) for end in (traced.told.source, traced.told.destination) if end)
+            hosts = ", ".join(map(quoted, ends))
             why = f"nothing in it names the provider, and it stays inside your own network ({hosts})"
         elif direction is None:
             why = "neither its Request-URI nor its header fields or addresses name the provider"
@@ -109,10 +110,12 @@ class Provider:
         return self.has(via.host) or (via.port is not None and via.port == self.signalling.in_dialog_port)
 
 
-def is_inside(told: Told) -> bool:
-    """Whether a message goes between hosts of your own network, or within one, as far as the trace tells its ends."""
-    hosts = [end[0] for end in (told.source, told.destination) if end]
-    return bool(hosts) and (all(map(unreachable, hosts)) or hosts[1:] == hosts[:1])
+def _ends(traced: TracedMessage, uri: SipUri | None) -> list[str]:
+    """The hosts between which a request goes: what the trace tells of them, else what the request itself names."""
+    told, via = traced.told, traced.message.top_via
+    if told.source or told.destination:
+        return [end[0] for end in (told.source, told.destination) if end]
+    return [via.host, uri.host] if via and uri and uri.host else []
 
 
 def route_of(message: SipMessage) -> SipUri | None:
