@@ -957,6 +957,15 @@ def test_an_offer_without_the_trunks_codecs_is_to_blame_for_its_refusal() -> Non
         assert (finding.reason, finding.fault_domain) == ("codecs_refused", PBX)
 
 
+def test_a_demand_that_the_provider_does_not_meet_is_the_pbxs() -> None:
+    refused = answer(OUT, "420 Bad Extension")
+    finding = one(lint(sample(OUT, ("Supported", "Require: 100rel\r\nSupported")) + refused), "message.answer")
+    assert (finding.reason, finding.fault_domain) == ("status_420", PBX)
+    assert "100rel" in (finding.remedy or "")
+    # Where the INVITE demands nothing, something else did.
+    assert one(lint(sample(OUT) + refused), "message.answer").fault_domain is UNDETERMINED
+
+
 @pytest.mark.parametrize("line", ["404 Not Found", "484 Address Incomplete"])
 def test_a_number_that_is_none_is_the_pbxs(line: str) -> None:
     data = sample(OUT, (REQUEST, REQUEST.replace("+91", "0"))) + answer(OUT, line)

@@ -23,6 +23,26 @@ _TROUBLES = "Troubleshooting"
 _PBX = (FaultDomain.PBX, Confidence.LIKELY)
 _PROVIDER = (FaultDomain.PROVIDER, Confidence.POSSIBLE)
 _NOBODY = (FaultDomain.UNDETERMINED, Confidence.POSSIBLE)
+# What a refusal means, and what to do where that is not the usual. RFC 3261 §21.
+_LOOP = "Look for a loop in the routing, of the PBX first: an INVITE that comes back to where it was."
+_READINGS: dict[int, tuple[str, str | None]] = {
+    400: (" Something in the INVITE could not be read.", "Look at what message.framing and message.header say of it."),
+    404: (" Most often the number is not known, or not in E.164 form.", None),
+    408: (" Something behind the edge did not answer.", None),
+    420: (
+        " The INVITE demands an extension (Require) that the other side does not have.",
+        "Have the PBX support, and not require, it: 100rel, timer and the like.",
+    ),
+    422: (
+        " The session timer of the INVITE is too short, and no INVITE with a longer one followed.",
+        "Set the PBX's session timer to Min-SE of the answer, or turn it off for the trunk.",
+    ),
+    482: (" The INVITE went in a circle.", _LOOP),
+    483: (" Too many hops: Max-Forwards was used up.", _LOOP),
+    484: (" The number is incomplete, or not in E.164 form.", None),
+    503: (" The network behind the edge is overloaded or out of service.", None),
+    504: (" Something behind the edge did not answer.", None),
+}
 _COMPARE = "Compare Contact and Record-Route of the 200 with where the ACK can be sent: address, port, transport."
 
 
@@ -265,28 +285,19 @@ def _judge_refused(invite: Invite, response: SipResponse, said: str, line: int, 
             guide=_TROUBLES if guide else None,
         )
     is_number = E164.fullmatch(number_in(invite.uri)) is not None
-    blame = _PROVIDER if 500 <= status < 600 else _PBX if status in (404, 484) and not is_number else _NOBODY
+    asks_too_much = status == 420 and invite.request.header("Require") is not None
+    is_ours = asks_too_much or (status in (404, 484) and not is_number)
+    reading, remedy = _READINGS.get(status, ("", None))
     return invite.find(
         ID,
         Status.FAIL,
         f"status_{status}",
-        f"{said}: the call was refused.{_reading(status)}{extra}",
+        f"{said}: the call was refused.{reading}{extra}",
         line=line,
-        remedy="Look at the number in the Request-URI and at the caller ID first; then show the message to the "
-        "provider.",
-        blame=blame,
+        remedy=remedy
+        or "Look at the number in the Request-URI and at the caller ID first; then show the message to the provider.",
+        blame=_PROVIDER if 500 <= status < 600 else _PBX if is_ours else _NOBODY,
     )
-
-
-def _reading(status: int) -> str:
-    readings = {
-        404: " Most often the number is not known, or not in E.164 form.",
-        408: " Something behind the edge did not answer.",
-        484: " The number is incomplete, or not in E.164 form.",
-        503: " The network behind the edge is overloaded or out of service.",
-        504: " Something behind the edge did not answer.",
-    }
-    return readings.get(status, "")
 
 
 def _refused_by_pbx(invite: Invite, status: int, said: str, line: int) -> Finding:
