@@ -147,10 +147,6 @@ def _check_from(invite: Invite, profile: Profile, settings: Settings) -> Fault |
     )
 
 
-def _check_to(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
-    return None
-
-
 def _check_record_route(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
     uri = uri_in(invite.request.header("Record-Route"))
     if uri is not None and not is_loose(uri):
@@ -332,7 +328,6 @@ _RULES: dict[str, Rule] = {
     "request-uri": _check_request_uri,
     "via": _check_via,
     "from": _check_from,
-    "to": _check_to,
     "record-route": _check_record_route,
     "contact": _check_contact,
     "allow": _check_allow,
