@@ -186,6 +186,31 @@ def test_what_came_while_we_were_not_run_is_not_silence(network: HostNetwork) ->
     assert (received.data, received.failure) == (b"in time", None)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel tells when data came on Linux alone")
+def test_what_we_were_late_to_read_came_when_it_came(network: HostNetwork) -> None:
+    async def exchange(listener: socket.socket) -> tuple[Received, float, float]:
+        attempt = await network.tcp_connect("127.0.0.1", listener.getsockname()[1], 5.0)
+        assert attempt.stream is not None, attempt
+        peer, _ = listener.accept()
+        with peer:
+            sent_ms = network.now_ms()
+            await attempt.stream.send(b"well?", 5.0)
+            peer.send(b"at once")
+            time.sleep(0.2)  # noqa: ASYNC251
+            late_ms = network.now_ms()
+            received = await attempt.stream.receive(5.0)
+        await attempt.stream.close()
+        return received, sent_ms, late_ms
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as on,
+    ):
+        received, sent_ms, late_ms = on.run(exchange(listener))
+    assert received.data == b"at once"
+    assert sent_ms <= received.at_ms < late_ms
+
+
 def test_an_orderly_end_is_no_failure(network: HostNetwork) -> None:
     async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"bye")

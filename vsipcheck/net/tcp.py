@@ -16,11 +16,14 @@ from vsipcheck.net.traffic import TrafficMeter
 from vsipcheck.net.waiting import Readiness
 
 # Offsets in Linux's struct tcp_info, whose fields are never moved (tcp(7), TCP_INFO).
+_TCP_INFO_LAST_DATA_RECV_MS = 52
 _TCP_INFO_RTT_US = 68
 _TCP_INFO_TOTAL_RETRANS = 100
 _TCP_INFO_DATA_SEGS_OUT = 156
 _TCP_INFO_BYTES_SENT = 200
 _TCP_INFO_SIZE = 232
+# What the kernel tells of it is counted in its ticks, of 10 ms at most.
+_LATE_MS = 20
 
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", errno.EAGAIN)}
 
@@ -41,6 +44,7 @@ class TcpStream:
         self._now_ms = now_ms
         self._meter = meter
         self._broken: Failure | None = None
+        self._sent_ms = float("-inf")
         self.local = endpoint(sock.getsockname())
         self.remote = remote
 
@@ -56,6 +60,7 @@ class TcpStream:
                         await self._readiness.ready(write=True)
                         continue
                     self._meter.count(self.remote[0], "tcp", self.remote[1], 1, taken)
+                    self._sent_ms = self._now_ms()
                     left = left[taken:]
         except TimeoutError as error:
             if deadline.expired():
@@ -68,7 +73,8 @@ class TcpStream:
     async def receive(self, timeout_s: float, max_bytes: int = 65536) -> Received:
         """The next bytes, at most `max_bytes`; or the end, or a failure. After NO_ANSWER the stream stays usable.
 
-        What has arrived is never NO_ANSWER, even where a busy machine lets us look only after the time-out.
+        What has arrived is never NO_ANSWER, even where a busy machine lets us look only after the time-out; where the
+        kernel tells when it came, that is `at_ms`.
         """
         try:
             try:
@@ -84,7 +90,7 @@ class TcpStream:
         if data is None:
             return Received(b"", self._now_ms(), failure=Failure.NO_ANSWER)
         if data:
-            return Received(data, self._now_ms())
+            return Received(data, self._arrived_ms())
         # A reset that a send has seen reads as an orderly end afterwards.
         if self._broken is not None:
             return Received(b"", self._now_ms(), failure=self._broken)
@@ -96,6 +102,14 @@ class TcpStream:
             return self._sock.recv(max_bytes)
         except (BlockingIOError, InterruptedError):
             return None
+
+    def _arrived_ms(self) -> float:
+        """When the last data came: now, unless it had to wait for us."""
+        now, info = self._now_ms(), _tcp_info(self._sock)
+        if len(info) < _TCP_INFO_LAST_DATA_RECV_MS + 4:
+            return now
+        (waited_ms,) = struct.unpack_from("=I", info, _TCP_INFO_LAST_DATA_RECV_MS)
+        return now if waited_ms < _LATE_MS else min(now, max(now - waited_ms, self._sent_ms))
 
     def unacknowledged(self) -> int | None:
         """Bytes of ours that the peer has not acknowledged, those not yet sent included; None off Linux. tcp(7)."""
