@@ -313,6 +313,11 @@ def test_encrypted_media() -> None:
     assert session.audio.has("PCMA")
 
 
+def test_what_stands_beside_speech() -> None:
+    names = ("PCMA", "red", "CN", "Telephone-Event", "rtx", None)
+    assert [Codec(96, name, 8000).is_speech for name in names] == [True, False, False, False, False, True]
+
+
 def test_formats_of_other_protocols_are_no_codecs() -> None:
     session = parse_sdp(SIPP + crlf("m=image 4000 udptl t38", "a=T38FaxVersion:0"))
     assert session.media[1].codecs == ()

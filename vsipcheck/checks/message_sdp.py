@@ -19,9 +19,6 @@ from vsipcheck.wire.trace import TracedMessage
 ID = "message.sdp"
 # The packet time of the provider's samples, and what RFC 3551 §4.5 gives G.711 where none is named.
 PTIME_MS = 20
-# They stand among the codecs of an offer, and carry no speech of their own. RFC 4733, RFC 3389, RFC 2198, RFC 5109,
-# RFC 8627, RFC 4588.
-_NO_SPEECH = ("telephone-event", "tone", "cn", "red", "ulpfec", "parityfec", "flexfec", "rtx")
 # Lost by whoever saved the text, or counted by message.framing.
 _NOT_THE_SENDERS = ("bare_lf", "line_end_missing", "empty_line")
 
@@ -204,7 +201,7 @@ def _judge_media(invite: Invite, audio: MediaDescription, session: SessionDescri
 
 def _judge_codecs(invite: Invite, audio: MediaDescription, profile: Profile) -> Finding:
     wanted = [codec.upper() for codec in profile.media.codecs]
-    offered = [codec.name for codec in audio.codecs if (codec.encoding or "").lower() not in _NO_SPEECH]
+    offered = [codec.name for codec in audio.codecs if codec.is_speech]
     order = ", ".join(map(quoted, offered)) or "none"
     present = [codec for codec in wanted if codec in offered]
     tell = _about(invite, "codecs", audio)

@@ -23,14 +23,12 @@ CODECS = "pbx.codecs"
 DTMF = "pbx.dtmf"
 _GUIDE_ORDER = "Best Practices and Pre-checks: During Configuration"
 
-# Formats beside the audio: RFC 4733, RFC 3389.
-_BESIDE = frozenset({"TELEPHONE-EVENT", "CN", "RED"})
 _CLOCK_HZ = 8000  # G.711's, which its telephone-events have to share: RFC 4733 §2.1
 
 
 def audio_codecs(audio: MediaDescription) -> list[str]:
-    """The names of an audio section's codecs in its order, upper case, without DTMF and comfort noise."""
-    return [codec.name for codec in audio.codecs if codec.name.partition("/")[0] not in _BESIDE]
+    """The names of an audio section's codecs in its order, upper case, without what carries no speech."""
+    return [codec.name for codec in audio.codecs if codec.is_speech]
 
 
 def telephone_events(audio: MediaDescription) -> list[Codec]:

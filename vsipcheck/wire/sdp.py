@@ -105,6 +105,11 @@ class ConnectionData(NamedTuple):
     address: str
 
 
+# They stand among the codecs of a section, and carry no speech of their own: RFC 4733, RFC 3389, RFC 2198, RFC 5109,
+# RFC 8627, RFC 4588.
+_NO_SPEECH = frozenset({"telephone-event", "tone", "cn", "red", "ulpfec", "parityfec", "flexfec", "rtx"})
+
+
 class Codec(NamedTuple):
     """One format of an RTP section. `encoding` and `clock_rate_hz` are None where neither rtpmap nor RFC 3551 say them;
     encodings compare without case. `fmtp` is the format's parameters as received."""
@@ -126,6 +131,11 @@ class Codec(NamedTuple):
         if not assigned or any(each[2:4] == self[2:4] for each in assigned):
             return name
         return f"{name}/{self.clock_rate_hz}{f'/{self.channels}' if self.channels != 1 else ''}"
+
+    @property
+    def is_speech(self) -> bool:
+        """False for what goes beside the speech or repeats it: DTMF, comfort noise, redundancy."""
+        return (self.encoding or "").lower() not in _NO_SPEECH
 
     @property
     def contradicted(self) -> str | None:
