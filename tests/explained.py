@@ -14,20 +14,20 @@ from vsipcheck.model import Finding
 
 # Module -> its functions that return findings. Tests import them after they were wrapped: see conftest.
 JUDGES = {
-    "dns": ("judge",),
-    "dns_resolution": ("judge",),
-    "dns_authority": ("judge",),
-    "sip": ("judge",),
-    "alg": ("judge_alg",),
-    "sip_size": ("judge_sizes",),
-    "media": ("judge",),
-    "nat": ("judge",),
-    "nat_behaviour": ("judge_behaviour",),
-    "nat_lifetime": ("judge_lifetime",),
-    "path": ("judge",),
-    "config": ("judge",),
-    "message": ("judge",),
-    "pbx": ("judge",),
+    "dns.check": ("judge",),
+    "dns.resolution": ("judge",),
+    "dns.authority": ("judge",),
+    "sip.check": ("judge",),
+    "sip.alg": ("judge_alg",),
+    "sip.size": ("judge_sizes",),
+    "media.check": ("judge",),
+    "nat.check": ("judge",),
+    "nat.behaviour": ("judge_behaviour",),
+    "nat.lifetime": ("judge_lifetime",),
+    "path.check": ("judge",),
+    "config.check": ("judge",),
+    "message.check": ("judge",),
+    "pbx.check": ("judge",),
 }
 
 _explanations = {finding_id: load_explanation(finding_id) for finding_id in explained_ids()}

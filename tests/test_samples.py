@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.config import judge
-from vsipcheck.checks.config_files import read_all
+from vsipcheck.checks.config.check import judge
+from vsipcheck.checks.config.files import read_all
 from vsipcheck.model import CheckEvidence, Finding, MediaAddress, Note, PoP, Profile, Settings, Status
 from vsipcheck.profiles import load_profile
 from vsipcheck.samples import SAMPLES, sample

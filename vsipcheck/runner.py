@@ -184,7 +184,7 @@ def _paths(facts: Facts, profile: Profile) -> tuple[Path, ...]:
     """The ways that were walked. What goes wrong in telling them must not cost the verdicts."""
     if not facts.of(Hop):
         return ()
-    from vsipcheck.checks.path import describe_paths
+    from vsipcheck.checks.path.check import describe_paths
 
     try:
         return describe_paths(facts, profile)

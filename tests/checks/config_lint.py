@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from vsipcheck.checks import config
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.config_files import read_all
+from vsipcheck.checks.config import check as config
+from vsipcheck.checks.config.files import read_all
 from vsipcheck.model import AnyFact, CheckEvidence, Finding, Note, Profile, Settings
 from vsipcheck.profiles import DEFAULT_PROFILE, load_profile
 from vsipcheck.wire.secrets import mask_secrets

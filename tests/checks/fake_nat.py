@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vsipcheck.checks import nat
 from vsipcheck.checks.base import Context, Recorder
+from vsipcheck.checks.nat import check as nat
 from vsipcheck.model import Failure, Family, Icmp, Profile, Settings
 from vsipcheck.net import (
     Capabilities,

@@ -11,7 +11,7 @@ from typing import Any
 from checks.fakes import as_facts, serving
 
 from vsipcheck.checks.base import Context, Facts, Recorder
-from vsipcheck.checks.pbx_call import measure_call
+from vsipcheck.checks.pbx.call import measure_call
 from vsipcheck.model import Exchange, Note, Settings
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.profiles import load_profile

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from vsipcheck.checks import pbx as pbx_check
 from vsipcheck.checks.base import Facts
+from vsipcheck.checks.pbx import check as pbx_check
 from vsipcheck.model import (
     CheckEvidence,
     Connection,

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from checks.fakes import LOCAL, FakeNetwork, measured, serving
 
-from vsipcheck.checks import dns as dns_check
-from vsipcheck.checks import sip as sip_check
-from vsipcheck.checks.alg import judge_alg
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.sip_dialogue import ALG_DOCUMENTATION, ALG_OWN, ALG_PUBLIC
+from vsipcheck.checks.dns import check as dns_check
+from vsipcheck.checks.sip import check as sip_check
+from vsipcheck.checks.sip.alg import judge_alg
+from vsipcheck.checks.sip.dialogue import ALG_DOCUMENTATION, ALG_OWN, ALG_PUBLIC
 from vsipcheck.model import (
     AnyFact,
     CheckEvidence,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsipcheck.checklist import build_checklist
-from vsipcheck.checks import config
+from vsipcheck.checks.config import check as config
 from vsipcheck.model import Connection, FaultDomain, Lookup, Status
 
 P, W, F, U, S = Status.PASS, Status.WARN, Status.FAIL, Status.UNKNOWN, Status.SKIP

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from checks.config_lint import PROFILE, facts_of, lint_paths, only, settings_of
 
-from vsipcheck.checks import config
 from vsipcheck.checks.base import Context, Recorder
-from vsipcheck.checks.config_files import MAX_BYTES, Dialect, configuration_of, dialect_of, read_all
+from vsipcheck.checks.config import check as config
+from vsipcheck.checks.config.files import MAX_BYTES, Dialect, configuration_of, dialect_of, read_all
 from vsipcheck.model import Note, Status
 from vsipcheck.net.host import HostNetwork
 

@@ -11,7 +11,7 @@ from checks.config_lint import apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsipcheck.checks.config_patch import Edit, Text, insert_after, replace_line, unified_diff
+from vsipcheck.checks.config.patch import Edit, Text, insert_after, replace_line, unified_diff
 
 SEVEN = "1\n2\n3\n4\n5\n6\n7\n"
 

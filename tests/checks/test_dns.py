@@ -14,8 +14,8 @@ import dns.rrset
 import pytest
 from checks.fakes import FakeNetwork, measured, serving
 
-from vsipcheck.checks import dns as dns_check
 from vsipcheck.checks.base import Facts
+from vsipcheck.checks.dns import check as dns_check
 from vsipcheck.model import (
     CheckEvidence,
     Confidence,

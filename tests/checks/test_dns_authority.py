@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from vsipcheck.checks import dns as dns_check
 from vsipcheck.checks.base import Facts
+from vsipcheck.checks.dns import check as dns_check
 from vsipcheck.model import (
     CheckEvidence,
     DnsRecord,

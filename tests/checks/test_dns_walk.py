@@ -14,9 +14,9 @@ import pytest
 from checks.fakes import FakeNetwork, measured
 from checks.test_dns import Respond, answer, nameserver
 
-from vsipcheck.checks import dns as dns_check
-from vsipcheck.checks import dns_walk
 from vsipcheck.checks.base import Facts
+from vsipcheck.checks.dns import check as dns_check
+from vsipcheck.checks.dns import walk as dns_walk
 from vsipcheck.model import Failure, Family, Lookup, Note, Settings
 from vsipcheck.net import Nameserver, SystemLookup
 from vsipcheck.profiles import load_profile, override

@@ -29,9 +29,9 @@ from checks.test_nat import (
 )
 from checks.test_upnp import BOMB, FAULT, IP1, answer, description
 
-from vsipcheck.checks import gateway
 from vsipcheck.checks.base import Context, Recorder
-from vsipcheck.checks.gateway import GatewayQuestions
+from vsipcheck.checks.nat import gateway
+from vsipcheck.checks.nat.gateway import GatewayQuestions
 from vsipcheck.model import AddressSeen, Failure, Family, Icmp, Interface, Note, Route, Settings, Status
 from vsipcheck.net import Capabilities, Datagram, HttpReply, IcmpError
 from vsipcheck.net.failures import from_icmp

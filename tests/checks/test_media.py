@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from vsipcheck.checks import media
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.media_survey import sample_ports
+from vsipcheck.checks.media import check as media
+from vsipcheck.checks.media.survey import sample_ports
 from vsipcheck.model import (
     AddressSeen,
     AnyFact,

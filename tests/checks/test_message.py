@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from vsipcheck.checks import message
 from vsipcheck.checks.base import Context, Facts, Recorder
-from vsipcheck.checks.message_calls import MAX_INVITES
+from vsipcheck.checks.message import check as message
+from vsipcheck.checks.message.calls import MAX_INVITES
 from vsipcheck.model import CheckEvidence, Confidence, Failure, FaultDomain, Finding, Note, Settings, Status
 from vsipcheck.profiles import load_profile
 from vsipcheck.wire import capture as capture_module

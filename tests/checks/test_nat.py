@@ -10,11 +10,12 @@ import msgspec
 import pytest
 from checks.fake_nat import GATEWAY, HOST, FakeNatNetwork, Path, StunReply, record_nat
 
-from vsipcheck.checks import nat, public_probe
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.nat_measure import ECHO_MAX_BYTES, read_echo
+from vsipcheck.checks.nat import check as nat
+from vsipcheck.checks.nat import public_probe
+from vsipcheck.checks.nat.measure import ECHO_MAX_BYTES, read_echo
+from vsipcheck.checks.nat.stun_mapping import read_binding_answer
 from vsipcheck.checks.public_address import trunk_address
-from vsipcheck.checks.stun_mapping import read_binding_answer
 from vsipcheck.model import (
     AddressSeen,
     AnyFact,
@@ -911,14 +912,14 @@ def test_stun_answers(server: StunReply, failure: Failure | None) -> None:
 
 
 def test_stun_asks_three_times_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsipcheck.checks.stun_mapping.RTO_S", 0.01)
+    monkeypatch.setattr("vsipcheck.checks.nat.stun_mapping.RTO_S", 0.01)
     network = FakeNatNetwork(names=NAMES, stun=dict.fromkeys(SERVERS.values(), still))
     recorded(network, echo_services=())
     assert {network.sent.count((*server, None)) for server in SERVERS.values()} == {3}
 
 
 def test_retransmitted_request_has_no_round_trip_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsipcheck.checks.stun_mapping.RTO_S", 0.01)
+    monkeypatch.setattr("vsipcheck.checks.nat.stun_mapping.RTO_S", 0.01)
     asked: list[bytes] = []
 
     def second_time(data: bytes, port: int) -> list[bytes]:

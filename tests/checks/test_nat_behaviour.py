@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from checks.test_nat import PUBLIC, Row, brief, judge
 
-from vsipcheck.checks import nat_behaviour
 from vsipcheck.checks.base import Context, Recorder
-from vsipcheck.checks.nat_behaviour import CHANGE_BOTH, CHANGE_PORT, CONTROL, MAPPING, NatBehaviour
+from vsipcheck.checks.nat import behaviour as nat_behaviour
+from vsipcheck.checks.nat.behaviour import CHANGE_BOTH, CHANGE_PORT, CONTROL, MAPPING, NatBehaviour
 from vsipcheck.model import AddressSeen, Confidence, Failure, Family, FaultDomain, Note, Settings, Status, StunServer
 from vsipcheck.net import Capabilities, Datagram
 from vsipcheck.profiles import load_profile

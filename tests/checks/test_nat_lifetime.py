@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from checks.test_nat import OPEN, POSSIBLE, PROVEN, Row, brief, judge
 
-from vsipcheck.checks import nat_lifetime
-from vsipcheck.checks.nat_lifetime import TCP_IDLE, UDP_BINDING, idle_times
+from vsipcheck.checks.nat import lifetime as nat_lifetime
+from vsipcheck.checks.nat.lifetime import TCP_IDLE, UDP_BINDING, idle_times
 from vsipcheck.model import Note, Status
 
 PASS, WARN, UNKNOWN, SKIP = Status.PASS, Status.WARN, Status.UNKNOWN, Status.SKIP

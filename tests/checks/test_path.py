@@ -9,7 +9,7 @@ import pytest
 
 from vsipcheck.checks.answer_budget import AnswerBudget
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.path import describe_paths, judge
+from vsipcheck.checks.path.check import describe_paths, judge
 from vsipcheck.checks.paths import (
     KERNEL_COUNTERS,
     blame_refusal,

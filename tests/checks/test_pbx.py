@@ -16,11 +16,17 @@ from checks.fake_pbx import BOTH, Line
 from checks.fakes import FakeNetwork, Handler, as_facts, serving
 from checks.pbx_facts import connection, options, says
 
-from vsipcheck.checks import alg, dns, media, nat, path, pbx_probe, sip
-from vsipcheck.checks import pbx as pbx_check
 from vsipcheck.checks.base import Context, Facts, Recorder
-from vsipcheck.checks.pbx_target import host_and_port, provider_domain
+from vsipcheck.checks.dns import check as dns
+from vsipcheck.checks.media import check as media
+from vsipcheck.checks.nat import check as nat
+from vsipcheck.checks.path import check as path
+from vsipcheck.checks.pbx import check as pbx_check
+from vsipcheck.checks.pbx import probe as pbx_probe
+from vsipcheck.checks.pbx.target import host_and_port, provider_domain
 from vsipcheck.checks.registry import CHECKS
+from vsipcheck.checks.sip import alg
+from vsipcheck.checks.sip import check as sip
 from vsipcheck.model import (
     AnyFact,
     CheckEvidence,

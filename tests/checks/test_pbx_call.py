@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from checks.fake_pbx import BOTH, TAG, Called, Line, Script, answering, call, calling, sdp
 
-from vsipcheck.checks import pbx
-from vsipcheck.checks.pbx_sdp import answer_to, read_sdp
+from vsipcheck.checks.pbx import check as pbx
+from vsipcheck.checks.pbx.sdp import answer_to, read_sdp
 from vsipcheck.model import Connection, Exchange, Failure, Note, Settings
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.profiles import load_profile
@@ -34,12 +34,12 @@ async def ordinary(line: Line) -> None:
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsipcheck.checks.pbx_call.HOLD_MS", 20.0)
-    monkeypatch.setattr("vsipcheck.checks.pbx_call.REPEATS_MS", 20.0)
-    monkeypatch.setattr("vsipcheck.checks.pbx_call.CANCEL_S", 0.2)
-    monkeypatch.setattr("vsipcheck.checks.pbx_call.BYE_S", 0.2)
-    monkeypatch.setattr("vsipcheck.checks.pbx_call._RESERVE_S", 0.4)
-    monkeypatch.setattr("vsipcheck.checks.pbx_call._MIN_CALL_S", 0.05)
+    monkeypatch.setattr("vsipcheck.checks.pbx.call.HOLD_MS", 20.0)
+    monkeypatch.setattr("vsipcheck.checks.pbx.call.REPEATS_MS", 20.0)
+    monkeypatch.setattr("vsipcheck.checks.pbx.call.CANCEL_S", 0.2)
+    monkeypatch.setattr("vsipcheck.checks.pbx.call.BYE_S", 0.2)
+    monkeypatch.setattr("vsipcheck.checks.pbx.call._RESERVE_S", 0.4)
+    monkeypatch.setattr("vsipcheck.checks.pbx.call._MIN_CALL_S", 0.05)
 
 
 def test_an_ordinary_call_is_recorded_whole() -> None:
@@ -358,7 +358,7 @@ def test_the_answer_and_its_end_are_recorded_whatever_came_before() -> None:
 
 
 def test_a_call_whose_answer_comes_again_is_held_until_it_might_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsipcheck.checks.pbx_call.REPEATS_MS", 60_000.0)
+    monkeypatch.setattr("vsipcheck.checks.pbx.call.REPEATS_MS", 60_000.0)
 
     async def script(line: Line) -> None:
         invite = await line.request("INVITE")
@@ -536,7 +536,7 @@ def test_nobody_listens() -> None:
     context, record = calling(network, Settings(checks=("pbx",), invite="1"))
 
     async def run() -> None:
-        from vsipcheck.checks.pbx_call import measure_call
+        from vsipcheck.checks.pbx.call import measure_call
 
         await measure_call(context, record, host="127.0.0.1", address="127.0.0.1", port=1)
 
@@ -575,7 +575,7 @@ def test_a_cancelled_call_leaves_nothing_ringing(statuses: list[int], sent: list
     context, record = calling(network, Settings(checks=("pbx",), invite="1", rtp=True))
 
     async def run() -> None:
-        from vsipcheck.checks.pbx_call import measure_call
+        from vsipcheck.checks.pbx.call import measure_call
 
         ready = asyncio.Event()
 

@@ -32,8 +32,8 @@ from checks.pbx_facts import (
     udp,
 )
 
-from vsipcheck.checks import pbx as pbx_check
-from vsipcheck.checks.pbx_routing import code_row
+from vsipcheck.checks.pbx import check as pbx_check
+from vsipcheck.checks.pbx.routing import code_row
 from vsipcheck.model import AddressSeen, Confidence, Fact, Failure, FaultDomain, Finding, Icmp, Note, Status
 from vsipcheck.wire.sdp import PCMA, PCMU, STATIC_CODECS, Codec, telephone_event
 

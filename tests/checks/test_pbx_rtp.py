@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from checks.fake_pbx import BOTH, Called, Line, call, sdp
 
-from vsipcheck.checks import pbx_rtp
-from vsipcheck.checks.pbx_rtp import MediaTarget, RtpSession, Withheld, media_target
-from vsipcheck.checks.pbx_sdp import read_sdp
+from vsipcheck.checks.pbx import rtp as pbx_rtp
+from vsipcheck.checks.pbx.rtp import MediaTarget, RtpSession, Withheld, media_target
+from vsipcheck.checks.pbx.sdp import read_sdp
 from vsipcheck.model import Failure, Family, Note
 from vsipcheck.net import Datagram
 from vsipcheck.net.host import HostNetwork
@@ -154,11 +154,11 @@ def called_with_media(
 
 @pytest.fixture(autouse=True)
 def few_packets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("pbx_rtp", "pbx_call"):
+    for module in ("pbx.rtp", "pbx.call"):
         monkeypatch.setattr(f"vsipcheck.checks.{module}.PACKETS", 10)
         monkeypatch.setattr(f"vsipcheck.checks.{module}.PACKET_MS", 4)
         monkeypatch.setattr(f"vsipcheck.checks.{module}.DRAIN_MS", 40.0)
-    monkeypatch.setattr("vsipcheck.checks.pbx_call.HOLD_MS", 20.0)
+    monkeypatch.setattr("vsipcheck.checks.pbx.call.HOLD_MS", 20.0)
 
 
 def test_two_seconds_are_a_hundred_packets() -> None:
@@ -418,6 +418,6 @@ def test_what_came_before_the_answer(answered_ms: float | None, early: int) -> N
 
 
 def test_a_flood_is_counted_and_its_end_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsipcheck.checks.pbx_rtp._MAX_KEPT", 50)
+    monkeypatch.setattr("vsipcheck.checks.pbx.rtp._MAX_KEPT", 50)
     values = figures(heard_at([(n, n, float(n)) for n in range(200)]), 170.0)
     assert (values["received"], values["kept"], values["stream_packets"]) == (200, 50, 30)

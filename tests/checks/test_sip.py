@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from checks.fakes import LOCAL, FakeNetwork, Handler, as_facts, measured, serving
 
-from vsipcheck.checks import dns as dns_check
-from vsipcheck.checks import sip as sip_check
-from vsipcheck.checks import sip_dialogue
 from vsipcheck.checks.base import Facts, Recorder
+from vsipcheck.checks.dns import check as dns_check
 from vsipcheck.checks.paths import Blame
-from vsipcheck.checks.sip_addresses import addresses_from_sip
+from vsipcheck.checks.sip import check as sip_check
+from vsipcheck.checks.sip import dialogue as sip_dialogue
+from vsipcheck.checks.sip.addresses import addresses_from_sip
 from vsipcheck.model import (
     AddressSeen,
     AnyFact,

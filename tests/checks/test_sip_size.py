@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from checks.fakes import LOCAL, FakeNetwork, Handler, measured, serving
 
-from vsipcheck.checks import dns as dns_check
-from vsipcheck.checks import sip as sip_check
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.sip_dialogue import SIZE, SIZE_CONTROL, SIZES
-from vsipcheck.checks.sip_size import judge_sizes
+from vsipcheck.checks.dns import check as dns_check
+from vsipcheck.checks.sip import check as sip_check
+from vsipcheck.checks.sip.dialogue import SIZE, SIZE_CONTROL, SIZES
+from vsipcheck.checks.sip.size import judge_sizes
 from vsipcheck.model import (
     AnyFact,
     CheckEvidence,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsipcheck.checks import upnp
+from vsipcheck.checks.nat import upnp
 from vsipcheck.wire.errors import WireError
 
 HERE = "http://192.168.1.1:5000/rootDesc.xml"

@@ -1,4 +1,4 @@
-"""Who has to act, read from TTL-limited probes against controls towards the same address. Pure; `path_trace` measures.
+"""Who has to act, read from TTL-limited probes against controls towards the same address. Pure; `path.trace` measures.
 
 - Silence: the block stands between the last hop that SYNs were seen at and the first where they were missed beside an
   answered control. Whether they left this host at all, its kernel's counters tell.

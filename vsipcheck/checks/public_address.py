@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.sip_addresses import addresses_from_sip
+from vsipcheck.checks.sip.addresses import addresses_from_sip
 from vsipcheck.model import AddressSeen, Connection, Route
 from vsipcheck.wire.ip import AddressClass, classify, is_public
 

@@ -17,13 +17,13 @@ _NAMES = (*STANDING, *ON_REQUEST)
 class Registry(Mapping[str, Check]):
     """Name -> check, each loaded when it is first asked for: they take longer to load than Python takes to start.
 
-    A check is the constant CHECK of the module of its name.
+    A check is the constant CHECK of `check` in the package of its name.
     """
 
     def __getitem__(self, name: str) -> Check:
         if name not in _NAMES:
             raise KeyError(name)
-        check: Check = import_module(f"vsipcheck.checks.{name}").CHECK
+        check: Check = import_module(f"vsipcheck.checks.{name}.check").CHECK
         return check
 
     def __iter__(self) -> Iterator[str]:

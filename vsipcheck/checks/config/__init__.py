@@ -1,0 +1,1 @@
+"""The PBX's configuration, read as the PBX reads it."""

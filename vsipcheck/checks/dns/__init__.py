@@ -1,0 +1,1 @@
+"""What the names resolve to, by whom, and whether that is true."""

@@ -1,0 +1,1 @@
+"""Whether RTP leaves the network and returns."""

@@ -1,0 +1,1 @@
+"""INVITEs in a message or a trace."""

@@ -1,0 +1,1 @@
+"""The public address, whose it is, and what NATs do to ports."""

@@ -1,0 +1,1 @@
+"""The customer's own PBX, asked and called as the trunk does."""

@@ -1,0 +1,1 @@
+"""Whether a SIP server answers over TCP, and what stands between."""
