@@ -7,11 +7,11 @@ not at all. Two things look like a router that does not hold it, and are told ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from vsipcheck.checks.base import Facts, fact_ids
+from vsipcheck.checks.nat.words import join_words
 from vsipcheck.checks.paths import TIME_EXCEEDED
 from vsipcheck.checks.public_address import is_ipv4, trunk_sources
 from vsipcheck.checks.zones import name_hop
@@ -273,9 +273,3 @@ def _is_time_exceeded(hop: Hop) -> bool:
 def is_shared(address: str) -> bool:
     """Whether it is in 100.64.0.0/10, between a carrier-grade NAT and its customers (RFC 6598)."""
     return is_ipv4(address) and classify(address) is AddressClass.SHARED
-
-
-def join_words(items: Iterable[str]) -> str:
-    """`a, b and c`."""
-    words = list(items)
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
