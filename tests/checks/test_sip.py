@@ -14,6 +14,7 @@ from checks.fakes import LOCAL, FakeNetwork, Handler, as_facts, measured, servin
 from vsipcheck.checks.base import Facts, Recorder
 from vsipcheck.checks.dns import check as dns_check
 from vsipcheck.checks.paths import Blame
+from vsipcheck.checks.sip import blame as sip_blame
 from vsipcheck.checks.sip import check as sip_check
 from vsipcheck.checks.sip import dialogue as sip_dialogue
 from vsipcheck.checks.sip.addresses import addresses_from_sip
@@ -664,8 +665,8 @@ def blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     def icmp(facts: Facts, icmp: Icmp, target: str) -> Blame:
         return Blame(NETWORK, Confidence.PROVEN, f"it came from {icmp.address}", None, ())
 
-    monkeypatch.setattr(sip_check, "blame_silence", silence)
-    monkeypatch.setattr(sip_check, "blame_icmp", icmp)
+    monkeypatch.setattr(sip_blame, "blame_silence", silence)
+    monkeypatch.setattr(sip_blame, "blame_icmp", icmp)
 
 
 SYN_LOST = connection(failure=Failure.CONNECT_TIMEOUT, waited_ms=5000.0)
@@ -784,7 +785,7 @@ def test_the_hops_are_part_of_the_evidence() -> None:
 
 def test_a_provider_is_told_whom_to_whitelist(monkeypatch: pytest.MonkeyPatch) -> None:
     blame = Blame(PROVIDER, Confidence.LIKELY, "SYNs leave your network", None, ())
-    monkeypatch.setattr(sip_check, "blame_silence", lambda *_: blame)
+    monkeypatch.setattr(sip_blame, "blame_silence", lambda *_: blame)
     seen = AddressSeen(method="stun", source="a", address=PUBLIC)
     assert PUBLIC in (judge_connect(SYN_LOST, seen).remedy or "")
     other = AddressSeen(method="stun", source="b", address="1.2.3.4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.model import Exchange
+from vsipcheck.model import AddressSeen, Exchange
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import is_public
 from vsipcheck.wire.sip import SipRequest, SipResponse, match_response, parse_message
@@ -72,6 +72,18 @@ def addresses_from_sip(facts: Facts) -> list[SipAddress]:
             if told is not None:
                 found.append(told)
     return found
+
+
+def our_address(facts: Facts) -> str:
+    """Our public address for a sentence to the provider, where everybody who could say agrees."""
+    told = {seen.address for seen in addresses_from_sip(facts) if seen.trusted}
+    told = told or {
+        seen.address
+        for seen in facts.of(AddressSeen)
+        if seen.method in ("https_echo", "stun") and seen.failure is None and seen.address
+    }
+    only = next(iter(told)) if len(told) == 1 else None
+    return only or "this trunk's public address"
 
 
 def _address_of(exchange: Exchange) -> SipAddress | None:
