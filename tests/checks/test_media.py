@@ -9,7 +9,7 @@ import pytest
 
 from vsipcheck.checks.base import Facts
 from vsipcheck.checks.media import check as media
-from vsipcheck.checks.media.survey import sample_ports
+from vsipcheck.checks.media.sample import sample_ports
 from vsipcheck.model import (
     AddressSeen,
     AnyFact,

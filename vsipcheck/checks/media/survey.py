@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import random
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
@@ -22,9 +21,11 @@ from typing import Any
 import msgspec
 
 from vsipcheck.checks.base import Context, Recorder
+from vsipcheck.checks.media.known import Known, PortState, TargetState
+from vsipcheck.checks.media.sample import sample_ports
+from vsipcheck.checks.media.survey_facts import hop_facts, span_facts
 from vsipcheck.checks.udp_prober import Probe, UdpProber
-from vsipcheck.checks.zones import first_hop_outside
-from vsipcheck.model import Failure, Hop, Icmp, Note, PortSpan
+from vsipcheck.model import Note
 
 MAX_TTL = 30
 # Shared first routers are asked once for each target; hop 1 also serves other checks, so only two targets ask it.
@@ -32,11 +33,6 @@ HOP1_TARGETS = 2
 # Time for the sample, and for bracketing the edges of a block, from the start of the survey.
 SAMPLE_S = 9.0
 BRACKET_S = 22.0
-# Contrasts that make "blocked" out of silence when the path loses nothing; more are asked on a lossy path, so that
-# all the misses happen by chance less than once in ten thousand.
-MIN_CONTRASTS = 3
-CHANCE = 1e-4
-MAX_CONTRASTS = 14
 # So many misses may be a router's limit; from then on a control, which costs an answer too, goes along.
 SUSPECT_AFTER = 3
 SUSPECTS_A_ROUND = 3
@@ -46,119 +42,6 @@ DRY_GAP_S = 0.3  # when routers answered less than they were asked
 GUESS_WAIT_S = 0.25
 MAX_EDGES = 4  # edges of blocks that are bracketed for one target
 MAX_BRACKET_PACKETS = 160  # for one edge
-
-
-def sample_ports(first: int, last: int, count: int, rng: random.Random) -> list[int]:
-    """`count` ports of first..last: both ends, and one of each equal stratum, even and odd in turn.
-
-    Ordered so that every prefix is spread over the range. Fewer when the range is smaller.
-    """
-    size = last - first + 1
-    if count >= size:
-        return list(range(first, last + 1))
-    if count == 1:
-        return [first]
-    ports = {first, last}
-    strata = count - 2
-    for index in range(strata):
-        low = first + 1 + (size - 2) * index // strata
-        high = first + (size - 2) * (index + 1) // strata
-        port = rng.randint(low, max(low, high))
-        if port % 2 != index % 2:
-            port = port + 1 if port < high else max(low, port - 1)
-        ports.add(port)
-    ordered = sorted(ports)
-    order = sorted(range(len(ordered)), key=lambda i: _bit_reversed(i, max(1, (len(ordered) - 1).bit_length())))
-    return [ordered[i] for i in order]
-
-
-def _bit_reversed(value: int, bits: int) -> int:
-    return int(f"{value:0{bits}b}"[::-1], 2)
-
-
-class PortState(msgspec.Struct):
-    """What is known of one port of one target."""
-
-    port: int
-    method: str = "sample"
-    plain: Probe | None = None
-    probes: list[Probe] = []  # TTL-limited
-    contrasts: dict[int, int] = {}  # TTL -> misses with an answered control
-
-    @property
-    def reached(self) -> tuple[int, str | None] | None:
-        """The farthest TTL from which an answer came, and who gave it."""
-        best: tuple[int, str | None] | None = None
-        for probe in self.probes:
-            if probe.ttl is None or probe.icmp is None:
-                continue
-            if (probe.expired or probe.from_target) and (best is None or probe.ttl > best[0]):
-                best = (probe.ttl, probe.icmp.address)
-        return best
-
-    @property
-    def target_answered(self) -> bool:
-        return any(probe.from_target for probe in self.all_probes())
-
-    @property
-    def rejected(self) -> Probe | None:
-        """A probe that somebody who is not the target refused to carry."""
-        for probe in self.all_probes():
-            if probe.icmp is not None and not probe.expired and not probe.from_target:
-                return probe
-        return None
-
-    @property
-    def local_failure(self) -> Failure | None:
-        for probe in self.all_probes():
-            if probe.local_failure is not None:
-                return probe.local_failure
-        return None
-
-    def all_probes(self) -> Iterable[Probe]:
-        if self.plain is not None:
-            yield self.plain
-        yield from self.probes
-
-    def contrasts_beyond(self, ttl: int) -> int:
-        return sum(count for at, count in self.contrasts.items() if at > ttl)
-
-
-class TargetState(msgspec.Struct):
-    """What is known of one media address."""
-
-    address: str
-    controls: tuple[int, ...]
-    ports: dict[int, PortState] = {}
-    control_probes: list[Probe] = []
-    tcp_probes: list[tuple[int, int, Icmp | None, float | None]] = []  # port, ttl, icmp, rtt
-    block_ttl: int = 0  # the farthest hop that blocked ports get to, once it is known
-
-    def udp_probes(self) -> Iterable[Probe]:
-        for state in self.ports.values():
-            yield from state.probes
-        yield from self.control_probes
-
-    def hops(self) -> dict[int, str]:
-        """TTL -> router that answered time-exceeded, over all series."""
-        found: dict[int, str] = {}
-        for probe in self.udp_probes():
-            if probe.expired and probe.ttl is not None and probe.icmp is not None and probe.icmp.address:
-                found.setdefault(probe.ttl, probe.icmp.address)
-        for _, ttl, icmp, _ in self.tcp_probes:
-            if icmp is not None and icmp.type == 11 and icmp.address:
-                found.setdefault(ttl, icmp.address)
-        return found
-
-    def in_range_reach(self) -> int:
-        return max((state.reached[0] for state in self.ports.values() if state.reached), default=0)
-
-    def control_reach(self) -> int:
-        """The farthest TTL at which a router answered for a control. The target's own answer is left out: what it says
-        of a control port tells nothing of its media ports."""
-        udp = (probe.ttl or 0 for probe in self.control_probes if probe.expired)
-        tcp = (ttl for _, ttl, icmp, _ in self.tcp_probes if icmp is not None and icmp.type == 11)
-        return max([0, *udp, *tcp])
 
 
 class _Edge(msgspec.Struct, frozen=True):
@@ -211,21 +94,16 @@ class MediaSurvey:
             for port in sample_ports(media.first_port, media.last_port, context.settings.ports_per_address, rng):
                 target.ports[port] = PortState(port)
         source = context.network.route_to(targets[0]).source_address if targets else None
-        self.own = (source,) if source else ()
+        self.known = Known(self.targets, (source,) if source else ())
         self.started_ms = context.network.now_ms()
         self._control_turn = 0
         self._recorded = False
 
-    # -- time and shared knowledge
+    # -- time
 
     def left_s(self, budget_s: float) -> float:
         used = (self.context.network.now_ms() - self.started_ms) / 1000
         return min(budget_s - used, self.context.remaining_s() - 1.0)
-
-    def outside_ttl(self, target: TargetState) -> int | None:
-        """The first TTL that is surely behind the customer's edge, or None when no hop shows it."""
-        outside = first_hop_outside(self._shared_hops(target), self.own)
-        return outside if outside is not None and any(ttl >= outside for ttl in target.hops()) else None
 
     # -- the survey
 
@@ -296,7 +174,7 @@ class MediaSurvey:
         sent: list[Probe] = []
         for target in self.targets:
             hops = target.hops()
-            outside = self.outside_ttl(target)
+            outside = self.known.outside_ttl(target)
             if outside is None:
                 continue
             controls = (self._passing_control(target, ttl) for ttl in range(max(hops), outside, -1) if ttl not in hops)
@@ -308,7 +186,7 @@ class MediaSurvey:
         """Where no UDP gets behind the customer's edge: do SYNs towards the same address?"""
         work: list[Coroutine[Any, Any, bool]] = []
         for target in self.targets:
-            if self.outside_ttl(target) is not None or any(s.target_answered for s in target.ports.values()):
+            if self.known.outside_ttl(target) is not None or any(s.target_answered for s in target.ports.values()):
                 continue
             if any(state.local_failure for state in target.ports.values()):
                 continue
@@ -364,46 +242,15 @@ class MediaSurvey:
 
     # -- each port
 
-    def _settled(self, target: TargetState, state: PortState) -> bool:
-        """Nothing more need be asked of this port."""
-        if state.local_failure or state.rejected or state.target_answered:
-            return True
-        reached = state.reached
-        outside = self.outside_ttl(target)
-        floor = outside if outside is not None else 1
-        seen_outside = reached is not None and reached[0] >= floor
-        if seen_outside and not self._unexplained(target, state) and not self._stops_short(target):
-            return True
-        return state.contrasts_beyond(reached[0] if reached else 0) >= self._needed_contrasts(target)
-
-    @staticmethod
-    def _stops_short(target: TargetState) -> bool:
-        """Some control got farther than any in-range probe did: being outside is then not enough."""
-        return target.control_reach() > target.in_range_reach()
-
-    def _needed_contrasts(self, target: TargetState) -> int:
-        """Misses beside an answered control that chance alone does not explain, given the misses of ports that pass."""
-        misses = answers = 0
-        for other in self.targets:
-            for state in other.ports.values():
-                if state.reached is None or state.contrasts_beyond(state.reached[0]) >= MIN_CONTRASTS:
-                    continue
-                misses += sum(count for ttl, count in state.contrasts.items() if ttl <= state.reached[0])
-                answers += sum(probe.answered for probe in state.probes)
-        if not misses:
-            return MIN_CONTRASTS
-        lost = misses / (misses + answers)
-        return max(MIN_CONTRASTS, min(MAX_CONTRASTS, math.ceil(math.log(CHANCE) / math.log(lost))))
-
     async def _judge_ports(self) -> None:
         """Rounds that spend the routers' answers on ports that are not settled, far hops first."""
         turn = 0
         while self.left_s(SAMPLE_S) > 0 and not self.context.stopping():
             work = [
-                (target, [state for state in target.ports.values() if not self._settled(target, state)])
+                (target, [state for state in target.ports.values() if not self.known.settled(target, state)])
                 for target in self.targets
             ]
-            work = [(target, states) for target, states in work if states and self._usable_hops(target)]
+            work = [(target, states) for target, states in work if states and self.known.usable_hops(target)]
             if not work:
                 return
             dry = await self._round(work, turn)
@@ -412,17 +259,6 @@ class MediaSurvey:
             open_ports = sum(len(states) for _, states in work)
             self.context.progress("media", total - open_ports, total, "ports followed beyond your network")
             await asyncio.sleep(DRY_GAP_S if dry else ROUND_GAP_S)
-
-    def _usable_hops(self, target: TargetState) -> list[int]:
-        """TTLs that can tell something about a port of `target`, the farthest first."""
-        hops = target.hops()
-        reach = target.in_range_reach()
-        outside = self.outside_ttl(target)
-        if target.control_reach() > reach:  # a block: only hops past it can show a contrast
-            return sorted((ttl for ttl in hops if ttl > reach), reverse=True)
-        if outside is None:
-            return []
-        return sorted((ttl for ttl in hops if ttl >= outside), reverse=True)
 
     async def _round(self, work: list[tuple[TargetState, list[PortState]]], turn: int) -> bool:
         """One round. True when routers have no answers left for now: time to wait."""
@@ -461,10 +297,10 @@ class MediaSurvey:
         self, target: TargetState, states: Sequence[PortState], turn: int, asked: Mapping[str, Sequence[Probe]]
     ) -> Iterable[tuple[int, list[PortState], bool]]:
         """What to ask of which hop: (TTL, ports, with a control). Far hops first, as many ports as answers are left."""
-        hops, usable = target.hops(), self._usable_hops(target)
+        hops, usable = target.hops(), self.known.usable_hops(target)
         now = self.context.network.now_ms()
-        short = self._stops_short(target)
-        suspects = [s for s in states if short or s.contrasts or self._unexplained(target, s) >= SUSPECT_AFTER]
+        short = self.known.stops_short(target)
+        suspects = [s for s in states if short or s.contrasts or self.known.unexplained(target, s) >= SUSPECT_AFTER]
         if suspects:
             able_at = [ttl for ttl in usable if any((s.reached or (0,))[0] < ttl for s in suspects)]
             if able_at:
@@ -478,30 +314,15 @@ class MediaSurvey:
             router = hops[ttl]
             room = self.context.answers.room(router, now) - len(asked.get(router, ()))
             # A port that was missed at a hop is asked again there or farther: nearer hops cannot clear it.
-            able = [s for s in fresh if ttl >= self._farthest_miss(target, s)]
+            able = [s for s in fresh if ttl >= self.known.farthest_miss(target, s)]
             batch = able[: max(room, 0)]
             if batch:
                 fresh = [s for s in fresh if s not in batch]
                 yield ttl, batch, False
 
-    @staticmethod
-    def _unexplained(target: TargetState, state: PortState) -> int:
-        """Misses at hops that answer others, farther than this port was ever seen: a rate limit, loss, or a block."""
-        hops = target.hops()
-        reach = state.reached[0] if state.reached else 0
-        return sum(p.ttl is not None and p.ttl > reach and p.ttl in hops and not p.answered for p in state.probes)
-
-    @staticmethod
-    def _farthest_miss(target: TargetState, state: PortState) -> int:
-        """The farthest answering hop that did not answer for this port, beyond where it was seen; 0 for none."""
-        hops = target.hops()
-        reach = state.reached[0] if state.reached else 0
-        missed = (p.ttl for p in state.probes if p.ttl is not None and p.ttl > reach and p.ttl in hops)
-        return max((ttl for ttl in missed), default=0)
-
     def _add_control(self, group: _Group, everything: list[Probe]) -> None:
         """A control right after the group's probes: UDP where any passes, else a SYN."""
-        usable = self._usable_hops(group.target)
+        usable = self.known.usable_hops(group.target)
         if not any(probe.expired and (probe.ttl or 0) in usable for probe in group.target.udp_probes()):
             group.by_tcp = True
             return
@@ -532,47 +353,19 @@ class MediaSurvey:
 
     # -- the edges of a block
 
-    def _blocked(self, target: TargetState, state: PortState) -> bool:
-        if state.rejected or state.local_failure:
-            return True
-        reached = state.reached
-        return state.contrasts_beyond(reached[0] if reached else 0) >= self._needed_contrasts(target)
-
-    def _passes(self, target: TargetState, state: PortState) -> bool:
-        """Seen behind the customer's edge, and past the hop where blocked ports stop: before it, all look alike."""
-        if state.target_answered:
-            return True
-        outside = self.outside_ttl(target)
-        reached = state.reached
-        if reached is None or outside is None or state.rejected:
-            return False
-        return reached[0] >= outside and reached[0] > target.block_ttl
-
-    def _find_block(self, target: TargetState) -> int:
-        """The farthest hop that blocked ports were seen at, or that rejected them; 0 for no block."""
-        blocked = [state for state in target.ports.values() if self._blocked(target, state)]
-        seen = max((state.reached[0] for state in blocked if state.reached), default=0)
-        hops = self._shared_hops(target)
-        senders = {probe.icmp.address for state in blocked if (probe := state.rejected) and probe.icmp}
-        if senders - set(hops.values()) - {None}:
-            # A router whose answers went into rejections is at an unseen hop: in a gap, or behind all others.
-            farthest = max(hops, default=0)
-            return next((ttl for ttl in range(farthest - 1, seen, -1) if ttl not in hops), farthest + 1)
-        return max([seen, *(ttl for ttl, address in hops.items() if address in senders)])
-
     async def _bracket_blocks(self) -> None:
         """Follow a blocked port to where it stops, and bisect between each passing and blocked neighbour."""
         await asyncio.gather(*(self._trace_blocked(target) for target in self.targets))
         for target in self.targets:
-            target.block_ttl = self._find_block(target)
+            target.block_ttl = self.known.find_block(target)
         edges: list[_Edge] = []
         for target in self.targets:
             ordered = sorted(target.ports.values(), key=lambda state: state.port)
-            known = [s for s in ordered if self._blocked(target, s) or self._passes(target, s)]
+            known = [s for s in ordered if self.known.blocked(target, s) or self.known.passes(target, s)]
             pairs = [
-                _Edge(target=target, low=low.port, high=high.port, low_blocked=self._blocked(target, low))
+                _Edge(target=target, low=low.port, high=high.port, low_blocked=self.known.blocked(target, low))
                 for low, high in itertools.pairwise(known)
-                if self._blocked(target, low) != self._blocked(target, high)
+                if self.known.blocked(target, low) != self.known.blocked(target, high)
             ]
             edges.extend(pairs[:MAX_EDGES])
         if edges:
@@ -604,7 +397,7 @@ class MediaSurvey:
     async def _guess(self, target: TargetState, port: int) -> bool | None:
         """Whether this port seems blocked, by a single contrast; None when no router had an answer for it."""
         state = self._bracket_port(target, port)
-        usable = self._beyond_block(target)
+        usable = self.known.beyond_block(target)
         if state.plain is None or not usable:
             state.plain = self.prober.send(target.address, port, None)
             if not usable:
@@ -615,13 +408,13 @@ class MediaSurvey:
         if self.context.answers.tokens(hops[ttl], now) < 1:
             await asyncio.sleep(DRY_GAP_S)
         await self.prober.settle([self._probe(target, state, ttl)], GUESS_WAIT_S)
-        if self._passes(target, state) or state.rejected or state.local_failure:
-            return not self._passes(target, state)
+        if self.known.passes(target, state) or state.rejected or state.local_failure:
+            return not self.known.passes(target, state)
         probe = self._probe(target, state, ttl)
         control = self._passing_control(target, ttl)
         await self.prober.settle([probe] if control is None else [probe, control], 0.6)
-        if self._passes(target, state) or state.rejected:
-            return not self._passes(target, state)
+        if self.known.passes(target, state) or state.rejected:
+            return not self.known.passes(target, state)
         if control is None or not control.expired:
             return None
         self._count_contrasts(target, ttl, [(state, probe)], True)
@@ -632,22 +425,17 @@ class MediaSurvey:
             target.ports[port] = PortState(port, method="bracket")
         return target.ports[port]
 
-    def _beyond_block(self, target: TargetState) -> list[int]:
-        """TTLs of routers that blocked ports never get to, the farthest first."""
-        outside = self.outside_ttl(target) or 1
-        return [ttl for ttl in sorted(target.hops(), reverse=True) if ttl > target.block_ttl and ttl >= outside]
-
     async def _trace_blocked(self, target: TargetState) -> None:
         """Where blocked ports stop: probes of one of them at the hops between its reach and its nearest contrast."""
-        blocked = [s for s in target.ports.values() if self._blocked(target, s) and s.contrasts]
+        blocked = [s for s in target.ports.values() if self.known.blocked(target, s) and s.contrasts]
         if not blocked:
             return
         chosen = max(blocked, key=lambda state: state.reached or (0, ""))
-        hops = self._shared_hops(target)
+        hops = self.known.shared_hops(target)
         for turn in range(TRACE_ROUNDS):
             reach = max((s.reached[0] for s in blocked if s.reached), default=0)
-            pooled = self._pooled_contrasts()
-            stops = [s for s in (self._stop_of(target, state, pooled) for state in blocked) if s and s > reach]
+            pooled = self.known.pooled_contrasts()
+            stops = [s for s in (self.known.stop_of(target, state, pooled) for state in blocked) if s and s > reach]
             between = sorted((ttl for ttl in hops if reach < ttl < min(stops, default=0)), reverse=True)
             if not between or self.left_s(BRACKET_S) <= 0 or self.context.stopping():
                 return
@@ -660,43 +448,6 @@ class MediaSurvey:
             for group in groups:
                 self._add_control(group, everything)
             await self._settle_groups(groups, everything)
-
-    def _pooled_contrasts(self) -> dict[tuple[int, str], int]:
-        """How often blocked ports, of all targets, were missed at a router beside answered controls."""
-        pooled: dict[tuple[int, str], int] = {}
-        for target in self.targets:
-            hops = target.hops()
-            for state in target.ports.values():
-                floor = state.reached[0] if state.reached else 0
-                for ttl, count in state.contrasts.items():
-                    if ttl > floor and ttl in hops:
-                        pooled[ttl, hops[ttl]] = pooled.get((ttl, hops[ttl]), 0) + count
-        return pooled
-
-    def _stop_of(self, target: TargetState, state: PortState, pooled: Mapping[tuple[int, str], int]) -> int | None:
-        """The nearest hop at which this port was missed, by enough misses: its own there and before, or there those of
-        ports and targets that share the router, which has not answers enough to show it for each."""
-        needed, missed, hops = self._needed_contrasts(target), 0, target.hops()
-        floor = state.reached[0] if state.reached else 0
-        for ttl in sorted(state.contrasts):
-            if ttl > floor:
-                missed += state.contrasts[ttl]
-                if max(missed, pooled.get((ttl, hops.get(ttl, "")), 0)) >= needed:
-                    return ttl
-        return None
-
-    def _shared_hops(self, target: TargetState) -> dict[int, str]:
-        """The hops of `target`; the first ones, up to the customer's edge, also as other targets' probes saw them."""
-        hops = dict(target.hops())
-        others: dict[int, str] = {}
-        for other in self.targets:
-            for ttl, address in other.hops().items():
-                others.setdefault(ttl, address)
-        outside = first_hop_outside(others, self.own)
-        for ttl, address in others.items():
-            if outside is None or ttl <= outside:
-                hops.setdefault(ttl, address)
-        return hops
 
     async def _bisect(self, edge: _Edge, guess: tuple[int, int]) -> None:
         """Narrow the edge down to two neighbours: the ports of `guess` first."""
@@ -726,9 +477,9 @@ class MediaSurvey:
         """Is this port blocked? None: not decided yet. And the packets that were sent for it."""
         if state.rejected or state.local_failure:
             return True, 0
-        if self._passes(target, state):
+        if self.known.passes(target, state):
             return False, 0
-        usable = self._beyond_block(target)
+        usable = self.known.beyond_block(target)
         if not usable:
             plain = self.prober.send(target.address, state.port, None)
             state.plain = plain
@@ -744,9 +495,9 @@ class MediaSurvey:
             self._count_contrasts(target, ttl, [(state, probe)], True)
         elif not probe.answered:
             await asyncio.sleep(DRY_GAP_S)
-        if self._passes(target, state):
+        if self.known.passes(target, state):
             return False, 3
-        if self._blocked(target, state):
+        if self.known.blocked(target, state):
             return True, 3
         return None, 3
 
@@ -762,101 +513,12 @@ class MediaSurvey:
         self._recorded = True
         offset = self.started_ms
         for target in self.targets:
-            for hop in self._hop_facts(target):
+            for hop in hop_facts(target):
                 self.record.add(hop, offset_ms=offset)
-            for span in self._span_facts(target):
+            for span in span_facts(self.known, target):
                 self.record.add(span, offset_ms=offset)
         for stray in self.prober.strays[:4]:
             self.record.add(
                 Note(topic="stray_datagram", text=f"a datagram came from {stray.address}:{stray.port}"),
                 offset_ms=stray.at_ms,
             )
-
-    def _hop_facts(self, target: TargetState) -> list[Hop]:
-        facts: list[Hop] = []
-        farthest = max([0, *target.hops(), *(p.ttl or 0 for p in target.udp_probes() if p.from_target)])
-        in_range = [probe for state in target.ports.values() for probe in state.probes]
-        series: list[tuple[str, list[Probe]]] = [("udp_in_range", in_range), ("udp_control", target.control_probes)]
-        for name, probes in series:
-            by_ttl: dict[int, list[Probe]] = {}
-            for probe in probes:
-                # Beyond the farthest hop that ever answered, every TTL looks the same: one is kept.
-                if probe.ttl is not None and probe.ttl <= farthest + 1:
-                    by_ttl.setdefault(probe.ttl, []).append(probe)
-            facts.extend(self._hop_fact(target, name, ttl, by_ttl[ttl]) for ttl in sorted(by_ttl))
-        by_tcp: dict[tuple[int, int], list[tuple[Icmp | None, float | None]]] = {}
-        for port, ttl, icmp, rtt in target.tcp_probes:
-            by_tcp.setdefault((port, ttl), []).append((icmp, rtt))
-        for (port, ttl), answers in sorted(by_tcp.items()):
-            seen = [(icmp, rtt) for icmp, rtt in answers if icmp is not None]
-            facts.append(
-                Hop(
-                    target=target.address,
-                    series=f"tcp_{port}",
-                    ttl=ttl,
-                    ports=(port,),
-                    sent=len(answers),
-                    answered=len(seen),
-                    address=seen[0][0].address if seen and seen[0][0] else None,
-                    icmp=seen[0][0] if seen else None,
-                )
-            )
-        return facts
-
-    @staticmethod
-    def _hop_fact(target: TargetState, series: str, ttl: int, probes: list[Probe]) -> Hop:
-        answered = [probe for probe in probes if probe.answered]
-        times = [probe.rtt_ms for probe in answered if probe.rtt_ms is not None]
-        expired = [probe for probe in answered if probe.expired]
-        first = next(iter(expired or answered), None)
-        return Hop(
-            target=target.address,
-            series=series,
-            ttl=ttl,
-            ports=tuple(sorted({probe.port for probe in probes})),
-            sent=len(probes),
-            answered=len(answered),
-            address=first.icmp.address if first is not None and first.icmp is not None else None,
-            rtt_ms=round(min(times), 3) if times else None,
-            icmp=first.icmp if first is not None else None,
-            reached=bool(answered) and not expired and any(probe.from_target for probe in answered),
-        )
-
-    def _span_facts(self, target: TargetState) -> list[PortSpan]:
-        needed, pooled = self._needed_contrasts(target), self._pooled_contrasts()
-        return [self._span(target, state, needed, pooled) for _, state in sorted(target.ports.items())]
-
-    def _span(
-        self, target: TargetState, state: PortState, needed: int, pooled: Mapping[tuple[int, str], int]
-    ) -> PortSpan:
-        reached = state.reached
-        rejected = state.rejected
-        floor = reached[0] if reached else 0
-        beyond = sorted(ttl for ttl in state.contrasts if ttl > floor)
-        answered = next((probe for probe in state.all_probes() if probe.from_target), None)
-        chosen = rejected or answered
-        if state.local_failure is not None:
-            outcome, failure, icmp = "local", state.local_failure, None
-        elif chosen is not None and chosen.datagram_from_target:
-            outcome, failure, icmp = "answered", None, None
-        elif chosen is not None:
-            outcome, failure, icmp = "icmp", chosen.failure, chosen.icmp
-        else:
-            outcome, failure, icmp = "silent", None, None
-        return PortSpan(
-            target=target.address,
-            method=state.method,
-            first_port=state.port,
-            last_port=state.port,
-            payload="rtcp" if state.port % 2 else "rtp",
-            sent=len(state.probes) + (state.plain is not None),
-            outcome=outcome,
-            failure=failure,
-            icmp=icmp,
-            reached_ttl=reached[0] if reached else None,
-            reached_address=reached[1] if reached else None,
-            stopped_ttl=self._stop_of(target, state, pooled) or (beyond[-1] if beyond else None),
-            unanswered=self._unexplained(target, state),
-            controls_answered=sum(state.contrasts[ttl] for ttl in beyond),
-            controls_needed=needed,
-        )
