@@ -15,7 +15,9 @@ from vsipcheck.checks.pbx.call import measure_call
 from vsipcheck.model import Exchange, Note, Settings
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.profiles import load_profile
-from vsipcheck.wire.sip import SipRequest, SipResponse, StreamDecoder, build_answer, build_request
+from vsipcheck.wire.sip.building import build_answer, build_request
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.stream import StreamDecoder
 from vsipcheck.wire.text import unescape
 
 TAG = "pbx1"

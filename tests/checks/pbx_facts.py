@@ -25,7 +25,9 @@ from vsipcheck.model import (
 from vsipcheck.profiles import load_profile
 from vsipcheck.wire.call import build_trunk_invite
 from vsipcheck.wire.sdp import PCMA, PCMU, Codec, build_audio, telephone_event
-from vsipcheck.wire.sip import SipRequest, build_answer, build_options, build_request, parse_message
+from vsipcheck.wire.sip.building import build_answer, build_options, build_request
+from vsipcheck.wire.sip.message import SipRequest
+from vsipcheck.wire.sip.reading import parse_message
 from vsipcheck.wire.text import escape
 
 PROFILE = load_profile("exotel-tcp-mumbai")

@@ -41,7 +41,9 @@ from vsipcheck.model import (
 from vsipcheck.net import HttpReply
 from vsipcheck.profiles import load_profile
 from vsipcheck.wire import stun
-from vsipcheck.wire.sip import SipRequest, build_answer, build_options, parse_message
+from vsipcheck.wire.sip.building import build_answer, build_options
+from vsipcheck.wire.sip.message import SipRequest
+from vsipcheck.wire.sip.reading import parse_message
 from vsipcheck.wire.text import escape
 
 PROFILE = load_profile("exotel-tcp-mumbai")

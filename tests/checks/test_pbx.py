@@ -45,7 +45,9 @@ from vsipcheck.net.host import HostNetwork
 from vsipcheck.profiles import load_profile
 from vsipcheck.runner import rejudge, run
 from vsipcheck.sim import SCENARIOS, open_simulation
-from vsipcheck.wire.sip import SipRequest, build_answer, parse_message
+from vsipcheck.wire.sip.building import build_answer
+from vsipcheck.wire.sip.message import SipRequest
+from vsipcheck.wire.sip.reading import parse_message
 from vsipcheck.wire.text import unescape
 
 PROFILE = load_profile("exotel-tcp-mumbai")

@@ -13,7 +13,9 @@ from vsipcheck.model import Connection, Exchange, Failure, Note, Settings
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.profiles import load_profile
 from vsipcheck.wire.sdp import PCMA, PCMU, Codec, build_audio, telephone_event
-from vsipcheck.wire.sip import SipRequest, SipResponse, build_answer, parse_message
+from vsipcheck.wire.sip.building import build_answer
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.reading import parse_message
 from vsipcheck.wire.text import unescape
 
 

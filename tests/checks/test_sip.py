@@ -42,7 +42,9 @@ from vsipcheck.net import SystemLookup
 from vsipcheck.net.host import HostNetwork
 from vsipcheck.net.tcp import TcpStream
 from vsipcheck.profiles import load_profile, override
-from vsipcheck.wire.sip import SipRequest, build_answer, build_options, build_request, parse_message
+from vsipcheck.wire.sip.building import build_answer, build_options, build_request
+from vsipcheck.wire.sip.message import SipRequest
+from vsipcheck.wire.sip.reading import parse_message
 from vsipcheck.wire.text import escape, unescape
 
 PROFILE = load_profile("exotel-tcp-mumbai")

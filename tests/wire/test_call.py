@@ -30,7 +30,9 @@ from vsipcheck.wire.call import (
     read_route_set,
 )
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import SipRequest, SipResponse, match_response, parse_message
+from vsipcheck.wire.sip.matching import match_response
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.reading import parse_message
 
 LIMITS = CallLimits(first_response_ms=5000, ring_ms=20000, cancel_ms=2000, bye_ms=1000)
 OFFER = b"v=0\r\no=root 1 1 IN IP4 192.0.2.10\r\ns=-\r\nt=0 0\r\nm=audio 37456 RTP/AVP 8 0\r\n"

@@ -18,7 +18,7 @@ from vsipcheck.wire import capture as capture_module
 from vsipcheck.wire.capture import capture_text, is_capture
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.pcap import Chunk, Conversation, capture
-from vsipcheck.wire.sip import SipRequest, SipResponse
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
 from vsipcheck.wire.trace import Trace, read_trace
 
 MESSAGES = Path(__file__).parents[1] / "messages"

@@ -22,7 +22,8 @@ from vsipcheck.wire.sdp import (
     sdp_octets,
     telephone_event,
 )
-from vsipcheck.wire.sip import Grade, TooLargeError
+from vsipcheck.wire.sip.deviations import Grade
+from vsipcheck.wire.sip.errors import TooLargeError
 
 
 def crlf(*lines: str) -> bytes:

@@ -10,32 +10,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import (
-    DEVIATIONS,
-    FramingLostError,
-    KeepAlive,
-    Mismatch,
-    NotSipError,
-    SipMessage,
-    SipRequest,
-    SipResponse,
-    StreamDecoder,
-    TooLargeError,
-    Truncated,
-    build_answer,
-    build_options,
-    build_request,
-    build_response,
-    canonical_name,
-    match_response,
-    parse_cseq,
-    parse_message,
-    parse_name_addr,
-    parse_uri,
-    parse_via,
-    split_list,
-    unquote,
-)
+from vsipcheck.wire.sip.building import build_answer, build_options, build_request, build_response
+from vsipcheck.wire.sip.deviations import DEVIATIONS
+from vsipcheck.wire.sip.errors import FramingLostError, NotSipError, TooLargeError
+from vsipcheck.wire.sip.grammar import split_list, unquote
+from vsipcheck.wire.sip.matching import Mismatch, match_response
+from vsipcheck.wire.sip.message import SipMessage, SipRequest, SipResponse, canonical_name
+from vsipcheck.wire.sip.reading import parse_message
+from vsipcheck.wire.sip.stream import KeepAlive, StreamDecoder, Truncated
+from vsipcheck.wire.sip.uri import parse_uri
+from vsipcheck.wire.sip.values import parse_cseq, parse_name_addr, parse_via
 
 VIA = b"Via: SIP/2.0/TCP 192.0.2.7:5061;branch=z9hG4bKnashds7;rport"
 REQUEST = b"\r\n".join(

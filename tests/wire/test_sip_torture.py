@@ -11,20 +11,14 @@ from pathlib import Path
 import pytest
 
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import (
-    Grade,
-    KeepAlive,
-    NotSipError,
-    SipMessage,
-    SipRequest,
-    SipResponse,
-    StreamDecoder,
-    Truncated,
-    match_response,
-    parse_message,
-    parse_name_addr,
-    parse_uri,
-)
+from vsipcheck.wire.sip.deviations import Grade
+from vsipcheck.wire.sip.errors import NotSipError
+from vsipcheck.wire.sip.matching import match_response
+from vsipcheck.wire.sip.message import SipMessage, SipRequest, SipResponse
+from vsipcheck.wire.sip.reading import parse_message
+from vsipcheck.wire.sip.stream import KeepAlive, StreamDecoder, Truncated
+from vsipcheck.wire.sip.uri import parse_uri
+from vsipcheck.wire.sip.values import parse_name_addr
 
 TORTURE = Path(__file__).parent / "torture"
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vsipcheck.wire.sip import SipRequest, SipResponse
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
 from vsipcheck.wire.trace import MAX_MESSAGES, MAX_TRACE, Trace, keep_messages, mask_secrets, read_trace
 from vsipcheck.wire.trace_markers import Told
 

@@ -18,18 +18,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import (
-    MAGIC_COOKIE,
-    SipMessage,
-    SipRequest,
-    SipResponse,
-    build_answer,
-    build_request,
-    parse_message,
-    parse_name_addr,
-    parse_uri,
-    split_list,
-)
+from vsipcheck.wire.sip.building import build_answer, build_request
+from vsipcheck.wire.sip.fields import MAGIC_COOKIE
+from vsipcheck.wire.sip.grammar import split_list
+from vsipcheck.wire.sip.message import SipMessage, SipRequest, SipResponse
+from vsipcheck.wire.sip.reading import parse_message
+from vsipcheck.wire.sip.uri import parse_uri
+from vsipcheck.wire.sip.values import parse_name_addr
 
 # What the trunk's own INVITE says that it takes (the guide's section A), in its order.
 TRUNK_METHODS = "INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, SUBSCRIBE, NOTIFY, INFO, PUBLISH, MESSAGE"

@@ -12,7 +12,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import Grade, TooLargeError
+from vsipcheck.wire.sip.deviations import Grade
+from vsipcheck.wire.sip.errors import TooLargeError
 
 MAX_SIZE = 65536
 MAX_MEDIA = 64

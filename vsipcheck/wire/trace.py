@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import SipMessage, parse_message
+from vsipcheck.wire.sip.message import SipMessage
+from vsipcheck.wire.sip.reading import parse_message
 from vsipcheck.wire.text import unescape
 from vsipcheck.wire.trace_markers import CHUNK, FOLLOW, RULE, Markers, Told, seconds_in
 

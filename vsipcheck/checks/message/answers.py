@@ -6,7 +6,9 @@ from vsipcheck.checks.message.calls import CALLEES_OWN, SHOW_ADDRESSES, Invite
 from vsipcheck.checks.message.places import E164, number_in, quoted, unreachable, uri_in
 from vsipcheck.checks.message.sdp import offers_what_is_wanted
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status, first_sentence
-from vsipcheck.wire.sip import SipResponse, SipUri, split_list
+from vsipcheck.wire.sip.grammar import split_list
+from vsipcheck.wire.sip.message import SipResponse
+from vsipcheck.wire.sip.uri import SipUri
 from vsipcheck.wire.trace import TracedMessage
 
 ID = "message.answer"

@@ -10,7 +10,8 @@ from vsipcheck.checks.message.direction import Direction, Provider, route_of
 from vsipcheck.checks.message.places import quoted
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import SipRequest, SipResponse, SipUri, parse_uri
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.uri import SipUri, parse_uri
 from vsipcheck.wire.trace import Trace, TracedMessage
 
 # Whole findings for each header field of each call: a trace of a busy hour is not judged call by call.

@@ -6,7 +6,10 @@ from typing import Literal, NamedTuple
 
 from vsipcheck.checks.message.places import quoted, unreachable, uri_in
 from vsipcheck.model import Profile, Settings
-from vsipcheck.wire.sip import SipMessage, SipUri, Via, split_list
+from vsipcheck.wire.sip.grammar import split_list
+from vsipcheck.wire.sip.message import SipMessage
+from vsipcheck.wire.sip.uri import SipUri
+from vsipcheck.wire.sip.values import Via
 from vsipcheck.wire.trace import TracedMessage
 
 Direction = Literal["from_provider", "to_provider"]

@@ -7,7 +7,8 @@ from vsipcheck.checks.message.headers import deviations_of, rows_of
 from vsipcheck.checks.message.places import quoted
 from vsipcheck.model import Confidence, Finding, Profile, Status
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import Grade, parse_name_addr
+from vsipcheck.wire.sip.deviations import Grade
+from vsipcheck.wire.sip.values import parse_name_addr
 
 ID = "message.framing"
 

@@ -20,7 +20,8 @@ from vsipcheck.checks.message.places import (
 from vsipcheck.checks.message.sdp import session_of
 from vsipcheck.model import Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import SipUri, split_list
+from vsipcheck.wire.sip.grammar import split_list
+from vsipcheck.wire.sip.uri import SipUri
 
 # Without them no call can be set up and ended. RFC 3261 §13, §15.
 _NEEDED_METHODS = ("INVITE", "ACK", "CANCEL", "BYE")

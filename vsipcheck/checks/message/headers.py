@@ -9,7 +9,9 @@ from vsipcheck.checks.message.header_rules import Fault, rule_of
 from vsipcheck.checks.message.places import quoted, uri_in
 from vsipcheck.model import Finding, HeaderRow, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import Deviation, Grade, Header, parse_message
+from vsipcheck.wire.sip.deviations import Deviation, Grade
+from vsipcheck.wire.sip.message import Header
+from vsipcheck.wire.sip.reading import parse_message
 
 ID = "message.header"
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")

@@ -10,7 +10,9 @@ from vsipcheck.checks.dns.answers import class_of
 from vsipcheck.model import Profile
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass
-from vsipcheck.wire.sip import NameAddr, SipUri, parse_name_addr, parse_uri, split_list
+from vsipcheck.wire.sip.grammar import split_list
+from vsipcheck.wire.sip.uri import SipUri, parse_uri
+from vsipcheck.wire.sip.values import NameAddr, parse_name_addr
 from vsipcheck.wire.text import sanitise
 
 E164 = re.compile(r"\+[1-9][0-9]{5,14}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vsipcheck.checks.message.calls import SAVE_WHOLE, Invite
 from vsipcheck.checks.message.places import quoted, uri_in
 from vsipcheck.model import Finding, Profile, Status
-from vsipcheck.wire.sip import SipUri
+from vsipcheck.wire.sip.uri import SipUri
 
 ID = "call.transport"
 _SECTION = "Best Practices and Pre-checks: After Configuration"

@@ -35,7 +35,7 @@ from vsipcheck.model import (
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass, plain_address
 from vsipcheck.wire.sdp import MediaDescription, SessionDescription
-from vsipcheck.wire.sip import SipUri, parse_uri
+from vsipcheck.wire.sip.uri import SipUri, parse_uri
 
 MEDIA_ADDRESS = "pbx.media_address"
 CONTACT = "pbx.contact"

@@ -41,7 +41,8 @@ from vsipcheck.wire.call import (
 )
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sdp import PCMA, PCMU, Codec, SessionDescription, build_audio, telephone_event
-from vsipcheck.wire.sip import KeepAlive, SipResponse, StreamDecoder
+from vsipcheck.wire.sip.message import SipResponse
+from vsipcheck.wire.sip.stream import KeepAlive, StreamDecoder
 from vsipcheck.wire.text import sanitise
 
 # The guide's section A, where the payload type of DTMF is 96.

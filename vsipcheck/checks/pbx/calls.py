@@ -14,7 +14,9 @@ from vsipcheck.wire.call import RouteSet, read_route_set
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import plain_address
 from vsipcheck.wire.sdp import MediaDescription, SessionDescription
-from vsipcheck.wire.sip import SipMessage, SipRequest, SipResponse, parse_name_addr, split_list
+from vsipcheck.wire.sip.grammar import split_list
+from vsipcheck.wire.sip.message import SipMessage, SipRequest, SipResponse
+from vsipcheck.wire.sip.values import parse_name_addr
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from vsipcheck.checks.pbx.target import Pbx
 from vsipcheck.checks.pbx.verdict import GUIDE_BEFORE, REJECTED, let_in, quoted, verdict
 from vsipcheck.model import Confidence, FaultDomain, Finding, Measure, Profile, Settings, Status
 from vsipcheck.wire.sdp import Codec, MediaDescription
-from vsipcheck.wire.sip import SipResponse
+from vsipcheck.wire.sip.message import SipResponse
 
 CODECS = "pbx.codecs"
 DTMF = "pbx.dtmf"

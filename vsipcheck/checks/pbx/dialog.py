@@ -8,7 +8,7 @@ from vsipcheck.checks.pbx.calls import Calls, PlacedCall, first_uri
 from vsipcheck.checks.pbx.target import UNREADABLE, Pbx, is_cut, messages_of
 from vsipcheck.checks.pbx.verdict import IN_ITS_LOG, RUN_AGAIN, verdict
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Status
-from vsipcheck.wire.sip import SipResponse
+from vsipcheck.wire.sip.message import SipResponse
 
 DIALOG = "pbx.dialog"
 

@@ -17,7 +17,8 @@ from functools import partial
 from vsipcheck.checks.pbx.target import Pbx
 from vsipcheck.checks.pbx.verdict import IN_ITS_LOG, REJECTED, count, let_in, our_address, quoted, verdict
 from vsipcheck.model import Failure, FaultDomain, Finding, Measure, Status
-from vsipcheck.wire.sip import SipResponse, split_list
+from vsipcheck.wire.sip.grammar import split_list
+from vsipcheck.wire.sip.message import SipResponse
 
 OPTIONS_FINDING = "pbx.options"
 

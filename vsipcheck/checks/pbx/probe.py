@@ -39,7 +39,10 @@ from vsipcheck.checks.sip.dialogue import (
 from vsipcheck.model import Exchange, Failure, Family, Message, Note
 from vsipcheck.net import Datagram, IcmpError, Stream
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip import SipRequest, SipResponse, build_options, match_response, parse_message
+from vsipcheck.wire.sip.building import build_options
+from vsipcheck.wire.sip.matching import match_response
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.reading import parse_message
 from vsipcheck.wire.tls import client_hello, read_answer
 
 CONNECTIONS = 2

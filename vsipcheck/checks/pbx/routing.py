@@ -14,7 +14,7 @@ from vsipcheck.checks.pbx.calls import Calls, PlacedCall, broke_off
 from vsipcheck.checks.pbx.target import NO_SOCKET, NOT_CONNECTED, NOT_SENDABLE, UNREADABLE, Pbx, is_cut
 from vsipcheck.checks.pbx.verdict import IN_ITS_LOG, REJECTED, RUN_AGAIN, let_in, our_address, quoted, verdict
 from vsipcheck.model import Confidence, Failure, FaultDomain, Finding, Measure, Note, Settings, Status
-from vsipcheck.wire.sip import SipResponse
+from vsipcheck.wire.sip.message import SipResponse
 
 CALL = "pbx.call"
 GUIDE_AFTER = "How to Test Your Setup: Inbound Test"

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sdp import Codec, MediaDescription, SessionDescription, parse_sdp, sdp_octets
-from vsipcheck.wire.sip import SipMessage, SipResponse
+from vsipcheck.wire.sip.message import SipMessage, SipResponse
 
 
 def read_sdp(body: bytes) -> SessionDescription | None:

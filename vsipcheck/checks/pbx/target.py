@@ -13,7 +13,8 @@ from vsipcheck.checks.sip.dialogue import altered_fields
 from vsipcheck.model import Connection, Exchange, Failure, Lookup, Message, Profile
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass
-from vsipcheck.wire.sip import SipRequest, SipResponse, StreamDecoder
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.stream import StreamDecoder
 from vsipcheck.wire.text import unescape
 
 CHECK_NAME = "pbx"

@@ -8,7 +8,9 @@ from vsipcheck.checks.base import Facts
 from vsipcheck.model import AddressSeen, Exchange
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import is_public
-from vsipcheck.wire.sip import SipRequest, SipResponse, match_response, parse_message
+from vsipcheck.wire.sip.matching import match_response
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.reading import parse_message
 from vsipcheck.wire.text import unescape
 
 _BROKEN_OFF = frozenset({"head_unterminated", "body_truncated"})

@@ -54,7 +54,10 @@ from vsipcheck.model import (
 )
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass, classify, is_public
-from vsipcheck.wire.sip import SipRequest, SipResponse, match_response, parse_name_addr, parse_uri
+from vsipcheck.wire.sip.matching import match_response
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.uri import parse_uri
+from vsipcheck.wire.sip.values import parse_name_addr
 from vsipcheck.wire.text import sanitise
 
 ALG = "sip.alg"

@@ -28,7 +28,8 @@ from vsipcheck.checks.sip.addresses import our_address, sent_and_received
 from vsipcheck.checks.sip.dialogue import altered_fields
 from vsipcheck.checks.sip.verdict import SETTLE_BY_TRACE, Fault, as_sentence
 from vsipcheck.model import Confidence, Exchange, Failure, FaultDomain, Profile, Settings, Status
-from vsipcheck.wire.sip import SipRequest, SipResponse, match_response
+from vsipcheck.wire.sip.matching import match_response
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
 from vsipcheck.wire.text import sanitise
 
 # Markup of terminals and of web pages.

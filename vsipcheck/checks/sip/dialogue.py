@@ -18,18 +18,13 @@ from vsipcheck.model import Connection, Exchange, Failure, Lookup, Message, Note
 from vsipcheck.net import Stream, TcpConnect
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass, classify, is_public
-from vsipcheck.wire.sip import (
-    KeepAlive,
-    NotSipError,
-    SipRequest,
-    SipResponse,
-    StreamDecoder,
-    TooLargeError,
-    Via,
-    build_options,
-    match_response,
-    parse_message,
-)
+from vsipcheck.wire.sip.building import build_options
+from vsipcheck.wire.sip.errors import NotSipError, TooLargeError
+from vsipcheck.wire.sip.matching import match_response
+from vsipcheck.wire.sip.message import SipRequest, SipResponse
+from vsipcheck.wire.sip.reading import parse_message
+from vsipcheck.wire.sip.stream import KeepAlive, StreamDecoder
+from vsipcheck.wire.sip.values import Via
 from vsipcheck.wire.text import escape, sanitise
 
 # When to look where an unanswered SYN got stuck: the first retransmission is due (RFC 6298 §2.1).

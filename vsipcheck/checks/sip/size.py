@@ -35,7 +35,7 @@ from vsipcheck.model import (
     Settings,
     Status,
 )
-from vsipcheck.wire.sip import SipResponse
+from vsipcheck.wire.sip.message import SipResponse
 
 SIZE_FINDING = "sip.size"
 
