@@ -22,8 +22,6 @@ JUDGES = {
     "sip.size": ("judge_sizes",),
     "media.check": ("judge",),
     "nat.check": ("judge",),
-    "nat.behaviour": ("judge_behaviour",),
-    "nat.lifetime": ("judge_lifetime",),
     "path.check": ("judge",),
     "config.check": ("judge",),
     "message.check": ("judge",),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from vsipcheck.checks.base import Context, Facts, Recorder, fact_ids
+from vsipcheck.checks.nat.verdict import Verdict
 from vsipcheck.checks.public_address import is_public_ipv4
 from vsipcheck.model import (
     AddressSeen,
@@ -21,10 +22,8 @@ from vsipcheck.model import (
     Failure,
     Family,
     FaultDomain,
-    Finding,
     Measure,
     Note,
-    Settings,
     Status,
     StunServer,
 )
@@ -257,6 +256,7 @@ _INDEPENDENT, _ADDRESS, _ADDRESS_AND_PORT = (
     "address-dependent",
     "address-and-port-dependent",
 )
+_ANOTHER_SERVER = "Run it again, or name another STUN server of RFC 5780 in a profile."
 
 
 def mapping_of(facts: Sequence[AddressSeen]) -> str | None:
@@ -290,16 +290,8 @@ def filtering_of(facts: Sequence[AddressSeen]) -> str | None:
     return _ADDRESS_AND_PORT if port.failure is Failure.NO_ANSWER else None
 
 
-def judge_behaviour(facts: Facts, settings: Settings, domain: FaultDomain) -> Finding:
-    """The one finding about mapping and filtering. `domain` is whose NAT it is, as far as that is known."""
-    if settings.family is Family.IPV6:
-        return Finding(
-            id=BEHAVIOUR,
-            target=None,
-            status=Status.SKIP,
-            reason="ipv4_not_asked",
-            summary="Told about IPv4 only, and this run was to use IPv6.",
-        )
+def judge_behaviour(facts: Facts, domain: FaultDomain) -> Verdict:
+    """What mapping and filtering are. `domain` is whose NAT it is, as far as that is known."""
     tests = [fact for fact in facts.of(AddressSeen, "nat") if fact.method.startswith((MAPPING, FILTERING))]
     offers = [note for note in facts.of(Note, "nat") if note.topic == OTHER_ADDRESS]
     ids = (*fact_ids(tests), *fact_ids(offers))
@@ -325,7 +317,7 @@ def judge_behaviour(facts: Facts, settings: Settings, domain: FaultDomain) -> Fi
             "not_determined",
             f"The tests of RFC 5780 with {who} gave no consistent answers.",
             ids,
-            "Run it again, or name another STUN server of RFC 5780 in a profile.",
+            _ANOTHER_SERVER,
         )
     mapped = next((fact for fact in tests if fact.method == MAPPING and fact.failure is None), None)
     translated = mapped is None or mapped.address != mapped.local_address
@@ -338,38 +330,23 @@ def judge_behaviour(facts: Facts, settings: Settings, domain: FaultDomain) -> Fi
         Measure(name="filtering_depends_on", value=_level(filtering), unit="rfc4787_level"),
     )
     if mapping is None:
-        return Finding(
-            id=BEHAVIOUR,
-            target=None,
-            status=Status.UNKNOWN,
-            reason="mapping_not_determined",
-            summary=summary,
-            fault_domain=FaultDomain.UNDETERMINED,
-            confidence=Confidence.POSSIBLE,
-            settle_by="Run it again, or name another STUN server of RFC 5780 in a profile.",
-            measures=measures,
-            facts=ids,
-        )
+        return _unknown("mapping_not_determined", summary, ids, _ANOTHER_SERVER, measures)
     if mapping == _INDEPENDENT:
-        return Finding(
-            id=BEHAVIOUR,
-            target=None,
-            status=Status.PASS,
-            reason="endpoint_independent_mapping",
-            summary=f"{summary} Media that answers to the port it came from gets through."
+        return Verdict(
+            Status.PASS,
+            "endpoint_independent_mapping",
+            f"{summary} Media that answers to the port it came from gets through."
             if filtering not in (None, _INDEPENDENT)
             else summary,
             confidence=Confidence.PROVEN,
             measures=measures,
             facts=ids,
         )
-    return Finding(
-        id=BEHAVIOUR,
-        target=None,
-        status=Status.WARN,
-        reason="address_dependent_mapping" if mapping == _ADDRESS else "address_and_port_dependent_mapping",
-        summary=f"{summary} The port that a STUN server tells is not the one that the trunk will see.",
-        fault_domain=domain,
+    return Verdict(
+        Status.WARN,
+        "address_dependent_mapping" if mapping == _ADDRESS else "address_and_port_dependent_mapping",
+        f"{summary} The port that a STUN server tells is not the one that the trunk will see.",
+        domain=domain,
         confidence=Confidence.PROVEN,
         remedy="Have the NAT keep one port for all destinations (endpoint-independent mapping, RFC 4787 REQ-1), or let "
         "the trunk send to where it hears the PBX from (symmetric RTP).",
@@ -383,15 +360,15 @@ def _level(behaviour: str | None) -> int | None:
     return {_INDEPENDENT: 0, _ADDRESS: 1, _ADDRESS_AND_PORT: 2}[behaviour] if behaviour else None
 
 
-def _unknown(reason: str, summary: str, ids: tuple[str, ...], settle_by: str) -> Finding:
-    return Finding(
-        id=BEHAVIOUR,
-        target=None,
-        status=Status.UNKNOWN,
-        reason=reason,
-        summary=summary,
-        fault_domain=FaultDomain.UNDETERMINED,
+def _unknown(
+    reason: str, summary: str, ids: tuple[str, ...], settle_by: str, measures: tuple[Measure, ...] = ()
+) -> Verdict:
+    return Verdict(
+        Status.UNKNOWN,
+        reason,
+        summary,
         confidence=Confidence.POSSIBLE,
         settle_by=settle_by,
+        measures=measures,
         facts=ids,
     )

@@ -29,19 +29,16 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
         return [finding_of(id_, nothing, profile) for id_ in FINDINGS]
     view = View(facts, settings)
     cgnat = judge_cgnat(view)
+    domain, _ = whose_nat(cgnat)
     verdicts = {
         PUBLIC_ADDRESS: judge_public_address(view, profile, cgnat),
         CGNAT: cgnat,
         PORT_MASKING: judge_port_masking(view, cgnat),
         STATIC_ADDRESS: judge_static_address(view),
+        BEHAVIOUR: judge_behaviour(facts, domain),
+        LIFETIME: judge_lifetime(facts, profile, settings, domain),
     }
-    findings = [finding_of(id_, verdict, profile) for id_, verdict in verdicts.items()]
-    domain, _ = whose_nat(cgnat)
-    return [
-        *findings,
-        judge_behaviour(facts, settings, domain),
-        judge_lifetime(facts, profile, settings, domain),
-    ]
+    return [finding_of(id_, verdict, profile) for id_, verdict in verdicts.items()]
 
 
 CHECK = Check(

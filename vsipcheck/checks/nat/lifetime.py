@@ -18,13 +18,13 @@ import msgspec
 
 from vsipcheck.checks.base import Context, Facts, Recorder, fact_ids
 from vsipcheck.checks.nat.behaviour import OtherAddress, read_answer
+from vsipcheck.checks.nat.verdict import Verdict
 from vsipcheck.model import (
     Confidence,
     Connection,
     Failure,
     Family,
     FaultDomain,
-    Finding,
     Measure,
     Note,
     Profile,
@@ -326,15 +326,13 @@ def _span(notes: list[Note], dead: tuple[str, ...]) -> _Span | None:
     return _Span(longest, min(later, default=None))
 
 
-def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: FaultDomain) -> Finding:
+def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: FaultDomain) -> Verdict:
     """The keep-alive to configure, from how long idle bindings and connections lived."""
     if not settings.lifetime:
-        return Finding(
-            id=LIFETIME,
-            target=None,
-            status=Status.SKIP,
-            reason="not_asked",
-            summary="How long the NAT keeps idle bindings was not asked for: `vsipcheck nat --lifetime` does.",
+        return Verdict(
+            Status.SKIP,
+            "not_asked",
+            "How long the NAT keeps idle bindings was not asked for: `vsipcheck nat --lifetime` does.",
         )
     notes = [note for note in facts.of(Note, "nat") if note.topic in (UDP_BINDING, TCP_IDLE, "response_port")]
     udp = [note for note in notes if note.topic == UDP_BINDING]
@@ -391,13 +389,10 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
     )
     ids = fact_ids(notes)
     if udp_span is None and tcp_span is None and not resets:
-        return Finding(
-            id=LIFETIME,
-            target=None,
-            status=Status.UNKNOWN,
-            reason="not_determined",
-            summary=" ".join(said),
-            fault_domain=FaultDomain.UNDETERMINED,
+        return Verdict(
+            Status.UNKNOWN,
+            "not_determined",
+            " ".join(said),
             confidence=Confidence.POSSIBLE,
             settle_by="Name a STUN server that has RESPONSE-PORT (coturn with two addresses has) in a profile.",
             measures=measures,
@@ -405,13 +400,10 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
         )
     advice = f"Send a keep-alive every {keepalive_s} s: CRLF CRLF (RFC 5626 §3.5.1) or OPTIONS on the SIP connection."
     if resets:
-        return Finding(
-            id=LIFETIME,
-            target=None,
-            status=Status.WARN,
-            reason="tcp_reset_while_idle",
-            summary=" ".join(said),
-            fault_domain=FaultDomain.UNDETERMINED,
+        return Verdict(
+            Status.WARN,
+            "tcp_reset_while_idle",
+            " ".join(said),
             confidence=Confidence.POSSIBLE,
             remedy=advice,
             settle_by="A capture on the WAN side: an RST that is not in it is that of the customer's own firewall.",
@@ -421,13 +413,11 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
     tcp_drops = tcp_span is not None and tcp_span.dropped_s is not None
     udp_drops = udp_span is not None and udp_span.dropped_s is not None and udp_span.dropped_s <= RFC4787_MIN_S
     if tcp_drops or udp_drops:
-        return Finding(
-            id=LIFETIME,
-            target=None,
-            status=Status.WARN,
-            reason="tcp_dropped_while_idle" if tcp_drops else "udp_shorter_than_rfc4787",
-            summary=" ".join(said),
-            fault_domain=domain,
+        return Verdict(
+            Status.WARN,
+            "tcp_dropped_while_idle" if tcp_drops else "udp_shorter_than_rfc4787",
+            " ".join(said),
+            domain=domain,
             confidence=Confidence.PROVEN,
             remedy=f"{advice} Or let the NAT keep "
             + (
@@ -439,13 +429,10 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
             facts=ids,
         )
     if udp_span is None or tcp_span is None:
-        return Finding(
-            id=LIFETIME,
-            target=None,
-            status=Status.UNKNOWN,
-            reason="udp_not_determined" if udp_span is None else "tcp_not_determined",
-            summary=f"{' '.join(said)} {advice}",
-            fault_domain=FaultDomain.UNDETERMINED,
+        return Verdict(
+            Status.UNKNOWN,
+            "udp_not_determined" if udp_span is None else "tcp_not_determined",
+            f"{' '.join(said)} {advice}",
             confidence=Confidence.POSSIBLE,
             settle_by="Name a STUN server that has RESPONSE-PORT (coturn with two addresses has) in a profile."
             if udp_span is None
@@ -453,12 +440,10 @@ def judge_lifetime(facts: Facts, profile: Profile, settings: Settings, domain: F
             measures=measures,
             facts=ids,
         )
-    return Finding(
-        id=LIFETIME,
-        target=None,
-        status=Status.PASS,
-        reason="outlives_the_measurement",
-        summary=f"{' '.join(said)} {advice}",
+    return Verdict(
+        Status.PASS,
+        "outlives_the_measurement",
+        f"{' '.join(said)} {advice}",
         confidence=Confidence.PROVEN,
         measures=measures,
         facts=ids,
