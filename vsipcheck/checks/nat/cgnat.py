@@ -25,6 +25,7 @@ What can be seen, what else would look just like it, and so what may be said:
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from vsipcheck.checks.base import fact_ids
 from vsipcheck.checks.nat.address_location import Location, Place, is_shared, locate, routers_towards
@@ -259,55 +260,32 @@ def _unconfirmed_address(view: View, ids: tuple[str, ...]) -> Verdict:
 
 
 def _verdict_on_place(view: View, public: str, location: Location, ids: tuple[str, ...]) -> Verdict:
-    facts = (*location.facts, *ids)
     distance = location.distance
-    measures = (Measure(name="distance_hops", value=distance, unit="count"),) if distance is not None else ()
+    told = partial(
+        Verdict,
+        reason=location.reason,
+        summary=location.sentence,
+        facts=(*location.facts, *ids),
+        confidence=location.confidence,
+        measures=(Measure(name="distance_hops", value=distance, unit="count"),) if distance is not None else (),
+    )
     settle_by = _WAN_ADDRESS_SETTLES.format(public=public)
     match location.place:
         case Place.GATEWAY:
-            return Verdict(
-                Status.PASS,
-                location.reason,
-                location.sentence,
-                facts=facts,
-                confidence=location.confidence,
-                measures=measures,
-            )
+            return told(Status.PASS)
         case Place.CARRIER:
-            return Verdict(
-                Status.FAIL,
-                location.reason,
-                location.sentence,
-                facts=facts,
-                domain=FaultDomain.ISP,
-                confidence=location.confidence,
-                remedy=_ASK_FOR_PUBLIC,
-                settle_by=settle_by,
-                measures=measures,
-            )
+            return told(Status.FAIL, domain=FaultDomain.ISP, remedy=_ASK_FOR_PUBLIC, settle_by=settle_by)
         case Place.CARRIER_NEXT | Place.BEYOND:
             carrier = location.place is Place.CARRIER_NEXT
-            return Verdict(
+            return told(
                 Status.WARN,
-                location.reason,
-                location.sentence,
-                facts=facts,
                 domain=FaultDomain.ISP if carrier else FaultDomain.UNDETERMINED,
-                confidence=location.confidence,
                 remedy="Find out which router holds the public address. If it is yours, it has to forward the trunk's "
                 f"ports; if it is your ISP's: {_ASK_FOR_PUBLIC[0].lower()}{_ASK_FOR_PUBLIC[1:]}",
                 settle_by=settle_by,
-                measures=measures,
             )
         case Place.UNSETTLED:
-            return Verdict(
-                Status.UNKNOWN,
-                location.reason,
-                location.sentence,
-                facts=facts,
-                confidence=location.confidence,
-                settle_by=settle_by,
-            )
+            return told(Status.UNKNOWN, settle_by=settle_by)
 
 
 def whose_nat(cgnat: Verdict) -> tuple[FaultDomain, Confidence]:
