@@ -122,10 +122,9 @@ def _odd_answer(description: SessionDescription, audio: MediaDescription) -> tup
 def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: PublicAddresses) -> Finding | None:
     """`pbx.media_address`: where the PBX wants the audio of the call; None where no call described any."""
     call = calls.first
-    description = call.description if call is not None else None
-    audio = description.audio if description is not None else None
-    if call is None or description is None or audio is None:
+    if call is None or call.description is None or call.audio is None:
         return None
+    description, audio = call.description, call.audio
     told = partial(verdict, MEDIA_ADDRESS, pbx, facts=[call.exchange])
     proven = partial(told, confidence=Confidence.PROVEN)
     if audio.is_encrypted:

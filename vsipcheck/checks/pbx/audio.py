@@ -193,8 +193,7 @@ def _nothing(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], told: partia
             "was not agreed on.",
             settle_by="Capture the media port on the PBX.",
         )
-    direction = call.description.audio.direction if call.description and call.description.audio else "sendrecv"
-    if direction == "recvonly":
+    if call.audio is not None and call.audio.direction == "recvonly":
         return told(
             Status.UNKNOWN,
             "receives_only",
@@ -344,14 +343,11 @@ def _stream(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], sent: int, to
 
 
 def _names_public(call: PlacedCall) -> bool:
-    description = call.description
-    audio = description.audio if description is not None else None
-    written = description.media_address(audio) if description is not None and audio is not None else None
+    written = call.description.media_address(call.audio) if call.description and call.audio else None
     return written is not None and class_of(plain_address(written)) is AddressClass.GLOBAL
 
 
 def _event_types(call: PlacedCall) -> set[int]:
     """The payload types of DTMF in our offer, and in the answer, whose number some peers send."""
-    answer = call.description.audio if call.description is not None else None
-    sections = [each for each in (call.offer, answer) if each is not None]
+    sections = [each for each in (call.offer, call.audio) if each is not None]
     return {codec.payload_type for each in sections for codec in telephone_events(each)}

@@ -33,6 +33,7 @@ class PlacedCall:
 
     `altered`: an answer that does not match the INVITE and says more than all that do.
     `repeats`: how often the 2xx came again at least REPEAT_MS after our ACK. `hung_up_ms`: when the PBX's BYE came.
+    `description`: the SDP of the answer; `described_early`: whether it is a provisional answer's.
     """
 
     exchange: Exchange
@@ -51,6 +52,8 @@ class PlacedCall:
     bye_status: int | None
     hung_up_ms: float | None
     requests: tuple[SipRequest, ...]
+    description: SessionDescription | None
+    described_early: bool
 
     @property
     def answered(self) -> bool:
@@ -67,20 +70,9 @@ class PlacedCall:
         return any(each.status in (180, 181, 182) for each in self.provisionals)
 
     @property
-    def description(self) -> SessionDescription | None:
-        """The SDP of the answer: that of the 2xx or its dialog, else the last of a provisional answer. None if there is
-        none."""
-        if self.answered and self.final is not None:
-            return answer_of(self.final, self.provisionals)[0]
-        found = [description_in(each) for each in self.provisionals]
-        return next((each for each in reversed(found) if each is not None), None)
-
-    @property
-    def described_early(self) -> bool:
-        """Whether the SDP is a provisional answer's."""
-        if self.answered and self.final is not None:
-            return answer_of(self.final, self.provisionals)[1] == "provisional"
-        return self.description is not None
+    def audio(self) -> MediaDescription | None:
+        """The audio of the answer."""
+        return self.description.audio if self.description is not None else None
 
     @property
     def offer(self) -> MediaDescription | None:
@@ -155,6 +147,8 @@ def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
     requests = [each for each in heard if isinstance(each.message, SipRequest) and _is_in(invite, each.message)]
     acked_ms = _when(sent, "ACK")
     final_ms, final = finals[0] if finals else (None, None)
+    provisionals = tuple(each for _, each in ours if each.status < 200)
+    description, described_early = _answer_in(final, provisionals)
     again = [at for at, each in finals[1:] if 200 <= each.status < 300 and final and each.to_tag == final.to_tag]
     # Other branches of a fork get a BYE of their own.
     of_final = [each for each in sent if final is None or each.message.to_tag == final.to_tag]
@@ -164,7 +158,7 @@ def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
         note=note,
         invite=invite,
         invite_ms=invite_ms,
-        provisionals=tuple(each for _, each in ours if each.status < 200),
+        provisionals=provisionals,
         ringing_ms=next((at for at, each in ours if 100 < each.status < 200), None),
         final=final,
         final_ms=final_ms,
@@ -176,7 +170,22 @@ def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
         bye_status=_status_of(answers, "BYE", bye.message) if bye else None,
         hung_up_ms=_when(requests, "BYE"),
         requests=tuple(each.message for each in requests if isinstance(each.message, SipRequest)),
+        description=description,
+        described_early=described_early,
     )
+
+
+def _answer_in(
+    final: SipResponse | None, provisionals: Sequence[SipResponse]
+) -> tuple[SessionDescription | None, bool]:
+    """The answer to our offer, and whether it is a provisional answer's: that of the 2xx or its dialog, else the last
+    that came."""
+    if final is not None and final.status < 300:
+        found, where = answer_of(final, provisionals)
+        return found, where == "provisional"
+    early = (description_in(each) for each in reversed(provisionals))
+    found = next((each for each in early if each is not None), None)
+    return found, found is not None
 
 
 def _is_ours(invite: SipRequest, answer: SipResponse) -> bool:

@@ -62,14 +62,13 @@ def judge_codecs(pbx: Pbx, calls: Calls, profile: Profile, settings: Settings) -
                 settle_by="Look up in the PBX's log what it wants instead: other codecs, or SRTP.",
                 guide_section=GUIDE_BEFORE,
             )
-        description = call.description
-        if description is not None and description.audio is not None:
-            found = _answered(pbx, calls.pcmu, call, description.audio, profile)
+        if call.audio is not None:
+            found = _answered(pbx, calls.pcmu, call, call.audio, profile)
             if call.answered and call.described_early and found.status is not Status.FAIL:
-                return _answered_early(description.audio, told)
+                return _answered_early(call.audio, told)
             return found
         if call.answered:
-            what = "whose session description has no audio" if description else "without a session description"
+            what = "whose session description has no audio" if call.description else "without a session description"
             return told(
                 Status.FAIL,
                 "no_answer_sdp",
@@ -187,8 +186,7 @@ def _preferred_alone(named: str, second: PlacedCall | None, told: partial[Findin
     fallback = _wanted(profile)[1]
     if not fallback:
         return told(Status.PASS, "both_accepted", f"{named}: the trunk's codec.")
-    description = second.description if second is not None else None
-    audio = description.audio if description is not None else None
+    audio = second.audio if second is not None else None
     if audio is not None and audio.port and fallback in audio_codecs(audio):
         return told(Status.PASS, "each_accepted", f"{named}, and accepts {fallback} where nothing else is offered.")
     final = second.final if second is not None else None
@@ -283,8 +281,7 @@ def _unseen(pbx: Pbx, calls: Calls, settings: Settings) -> Finding:
 def judge_dtmf(pbx: Pbx, calls: Calls) -> Finding | None:
     """`pbx.dtmf`: telephone-events in what the PBX describes; None where it describes no audio."""
     call = calls.first
-    description = call.description if call is not None else None
-    audio = description.audio if description is not None else None
+    audio = call.audio if call is not None else None
     if call is None or audio is None or audio.port == 0:
         return _dtmf_shown(pbx, calls)
     told = partial(verdict, DTMF, pbx, facts=[call.exchange])
