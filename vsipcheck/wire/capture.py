@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 
 from vsipcheck.wire.errors import WireError
+from vsipcheck.wire.sip.grammar import join_hostport
 
 MAX_CAPTURE = 64 << 20
 # The first octets of a file: pcap in both byte orders with micro- and nanoseconds, and pcapng.
@@ -179,8 +180,8 @@ def capture_text(data: bytes) -> CaptureText:
     for message in sorted(_messages(packets, losses), key=lambda each: each.at_ns):
         clock = datetime.fromtimestamp(message.at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         head = (
-            f"{clock}.{message.at_ns // 1000 % 1_000_000:06} {_shown(message.source)} -> {_shown(message.destination)} "
-            f"over {message.transport.upper()}, {message.size} bytes\n"
+            f"{clock}.{message.at_ns // 1000 % 1_000_000:06} {join_hostport(*message.source)} -> "
+            f"{join_hostport(*message.destination)} over {message.transport.upper()}, {message.size} bytes\n"
         )
         # An empty line would end a head of which the rest is lost.
         end = b"\n" if _HEAD_END.search(message.data) else b""
@@ -191,10 +192,6 @@ def capture_text(data: bytes) -> CaptureText:
             break
         lines.append(piece)
     return CaptureText(b"".join(lines), losses.told())
-
-
-def _shown(end: Socket) -> str:
-    return f"[{end[0]}]:{end[1]}" if ":" in end[0] else f"{end[0]}:{end[1]}"
 
 
 def _read_classic(data: bytes, losses: _Losses) -> Iterator[_Packet]:
