@@ -167,22 +167,21 @@ class _Reader:
             self.mark(at)
             at += 1
 
-    def mark(self, at: int) -> bool:
-        """Remembers what the line tells of the next message; whether it is such a line."""
+    def mark(self, at: int) -> None:
+        """Remembers what the line tells of the next message."""
         told = self.markers.read(self.lines[at])
         if told is None:
-            return False
+            return
         # A rule under a heading, or a log line that only has a time, tells less than what was told just above it.
         bare = told.source is None and told.destination is None and told.size is None
         if bare and self.told and at - self.told_at <= _NEAR and (self.told.source or self.told.destination):
             self.kept.add(at + 1)
-            return True
+            return
         if self.told and told.at_s is None and at - self.told_at <= 1:
             told = replace(told, at_s=self.told.at_s)
         self.told, self.told_at = told, at
         if told.format != "text" or RULE.match(self.lines[at]):
             self.kept.add(at + 1)
-        return True
 
     def take(self, start: int, begin: _Begin, told: Told | None) -> int:
         """Reads the message that begins in line `start`; gives the line after it."""
@@ -218,13 +217,13 @@ class _Reader:
         fields = [number for line, number in zip(head[1:], numbers[1:], strict=True) if line[:1] not in (" ", "\t")]
         if len(head) > 1 and head[1][:1] in (" ", "\t"):
             fields.insert(0, numbers[1])
-        fallback = Told(at_s=seconds_in(begin.prefix)) if begin.is_log else Told()
+        told = told or Told()
+        if begin.is_log and told.at_s is None:
+            told = replace(told, at_s=seconds_in(begin.prefix))
         self.messages.append(
             TracedMessage(
                 message=message,
-                told=fallback
-                if told is None
-                else replace(told, at_s=fallback.at_s if told.at_s is None else told.at_s),
+                told=told,
                 line=start + 1,
                 last_line=at,
                 header_lines=tuple(fields),
@@ -242,12 +241,10 @@ class _Reader:
         """What begins in the line instead of going on with the message; None where the message goes on."""
         if _begin_at(line, None):
             return "message"
-        if self.markers.read(line) is not None:
-            return "marker"
         # Where every line has a log's time before it, that ends nothing.
-        if not begin.is_log and self.markers.read(self.lines[at]) is not None:
-            return "marker"
-        return None
+        shown = self.lines[at]
+        readings = (line,) if begin.is_log or line == shown else (line, shown)
+        return "marker" if any(self.markers.read(each) is not None for each in readings) else None
 
     def take_body(self, at: int, begin: _Begin, head: list[str], ended_by: str) -> tuple[int, list[str], int, str]:
         length = next((int(match[1]) for line in head if (match := _LENGTH.fullmatch(line))), None)
