@@ -87,11 +87,14 @@ def _mask_tags(text: str) -> tuple[str, int]:
         count += 1
     pieces.append(text[at:])
     text = "".join(pieces)
-    found = [match for match in _TEXT.finditer(text) if match["secret"].strip() not in ("", MASK)]
-    for match in reversed(found):
-        secret = match["secret"]
-        text = text[: match.start("secret")] + MASK + "\n" * secret.count("\n") + text[match.end("secret") :]
-    return text, count + len(found)
+    count += sum(match["secret"].strip() not in ("", MASK) for match in _TEXT.finditer(text))
+    return _TEXT.sub(_mask_text, text), count
+
+
+def _mask_text(match: re.Match[str]) -> str:
+    """The tag with the mask in place of the text in it; where that is blank, or the mask, it stays."""
+    secret = match["secret"]
+    return match[0] if secret.strip() in ("", MASK) else match["head"] + MASK + "\n" * secret.count("\n")
 
 
 def _find_value(text: str, begin: int, end: int) -> tuple[int, int]:
