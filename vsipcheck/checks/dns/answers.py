@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from vsipcheck.checks.base import Facts
+from vsipcheck.checks.dns.verdict import Blame
 from vsipcheck.model import Confidence, Failure, FaultDomain, Lookup, Measure, Note
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass, classify, is_public, nat64_prefixes_from_ipv4only, synthesised_ipv4
@@ -52,15 +53,6 @@ UNREACHABLE = frozenset(
 )
 LOCAL = frozenset({Failure.NO_ROUTE, Failure.LOCAL_DENIED, Failure.ADDRESS_UNAVAILABLE})
 NOT_MEASURED = frozenset({Failure.CANCELLED, Failure.NOT_SUPPORTED, Failure.LOCAL_ERROR, Failure.OTHER})
-
-
-@dataclass(frozen=True, slots=True)
-class Blame:
-    domain: FaultDomain
-    confidence: Confidence
-    remedy: str | None = None
-    settle_by: str | None = None
-    sentence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vsipcheck.checks.base import Facts, fact_ids
+from vsipcheck.checks.base import Facts
 from vsipcheck.checks.dns.answers import (
     DEEP_TOPIC,
     LOCAL,
     NEGATIVE,
     ROOT_SERVERS_SOURCE,
     Authority,
-    Blame,
     Seen,
     blame_validation,
     class_of,
@@ -44,6 +43,7 @@ from vsipcheck.checks.dns.answers import (
     what_they_say,
 )
 from vsipcheck.checks.dns.names import is_address, signalling_names
+from vsipcheck.checks.dns.verdict import Blame, build_finding
 from vsipcheck.model import Confidence, Failure, Family, FaultDomain, Finding, Lookup, Note, Profile, Settings, Status
 from vsipcheck.wire.ip import AddressClass
 
@@ -85,31 +85,6 @@ def deep_note(facts: Facts) -> Note | None:
     return next((note for note in facts.of(Note, "dns") if note.topic == DEEP_TOPIC), None)
 
 
-def _finding(
-    finding_id: str,
-    target: str,
-    status: Status,
-    reason: str,
-    summary: str,
-    lookups: Sequence[Lookup],
-    blame: Blame | None = None,
-    failure: Failure | None = None,
-) -> Finding:
-    return Finding(
-        id=finding_id,
-        target=target,
-        status=status,
-        reason=reason,
-        summary=" ".join(part for part in (summary, blame.sentence if blame else None) if part),
-        failure=failure,
-        fault_domain=blame.domain if blame else None,
-        confidence=blame.confidence if blame else Confidence.PROVEN if status is Status.PASS else None,
-        remedy=blame.remedy if blame else None,
-        settle_by=blame.settle_by if blame else None,
-        facts=tuple(dict.fromkeys(fact_ids(lookups))),
-    )
-
-
 # dns.authority
 
 
@@ -121,7 +96,7 @@ def _judge_authority(seen: Seen, facts: Facts, settings: Settings) -> Finding:
         status: Status, reason: str, summary: str, lookups: Sequence[Lookup], blame: Blame | None = None
     ) -> Finding:
         mine = [lookup for lookup in seen.system.values() if lookup.record_type == "A"]
-        return _finding(AUTHORITY, name, status, reason, summary, [*mine, *lookups], blame)
+        return build_finding(AUTHORITY, name, status, reason, summary, [*mine, *lookups], blame)
 
     if (caught := interception(facts)) is not None:
         how, lookups = caught
@@ -292,7 +267,7 @@ def _judge_resolver(server: str, names: Sequence[Seen], facts: Facts) -> Finding
             )
         failures = [lookup.failure for lookup in lookups if lookup in own and lookup.failure is not None]
         failure = failures[0] if failures and status is not Status.PASS else None
-        return _finding(RESOLVER, server, status, reason, summary, lookups, blame, failure)
+        return build_finding(RESOLVER, server, status, reason, summary, lookups, blame, failure)
 
     if not any(lookup.rcode is not None for lookup in [*own, *controls]):
         return finding(
@@ -506,7 +481,7 @@ def _judge_records(name: str, facts: Facts, profile: Profile) -> Finding:
     rule = f"A peer that is configured with port {port} asks for the A and AAAA records of {name} alone (RFC 3263 §4)."
     known = [lookup for lookup in asked if lookup.failure is None or lookup.failure in NEGATIVE]
     if len(known) < 2:
-        return _finding(
+        return build_finding(
             RECORDS,
             name,
             Status.UNKNOWN,
@@ -522,9 +497,9 @@ def _judge_records(name: str, facts: Facts, profile: Profile) -> Finding:
         )
         if port == 5060:
             text = "There are no NAPTR and SRV records: without a port it would go to 5060 as well."
-        return _finding(RECORDS, name, Status.PASS, "explicit_port", f"{rule} {text}", asked)
+        return build_finding(RECORDS, name, Status.PASS, "explicit_port", f"{rule} {text}", asked)
     shown = "; ".join(f"{record.type} {record.data}" for record in records[:6])
-    return _finding(
+    return build_finding(
         RECORDS,
         name,
         Status.PASS,

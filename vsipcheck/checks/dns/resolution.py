@@ -22,7 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vsipcheck.checks.base import Facts, fact_ids, span_ms
+import msgspec
+
+from vsipcheck.checks.base import Facts, span_ms
 from vsipcheck.checks.dns.answers import (
     LOCAL,
     NEGATIVE,
@@ -30,7 +32,6 @@ from vsipcheck.checks.dns.answers import (
     SLOW_MS,
     UNREACHABLE,
     Authority,
-    Blame,
     Doubt,
     Seen,
     blame_validation,
@@ -52,6 +53,7 @@ from vsipcheck.checks.dns.answers import (
     what_they_say,
 )
 from vsipcheck.checks.dns.names import is_address, signalling_names
+from vsipcheck.checks.dns.verdict import Blame, build_finding
 from vsipcheck.checks.paths import blame_icmp
 from vsipcheck.model import (
     Confidence,
@@ -93,27 +95,11 @@ def _judge_name(name: str, facts: Facts, profile: Profile, settings: Settings) -
     system = seen.system.get(rtype)
 
     def finding(
-        status: Status,
-        reason: str,
-        summary: str,
-        *,
-        blame: Blame | None = None,
-        failure: Failure | None = None,
-        settle_by: str | None = None,
+        status: Status, reason: str, summary: str, *, blame: Blame | None = None, failure: Failure | None = None
     ) -> Finding:
-        return Finding(
-            id=FINDING,
-            target=name,
-            status=status,
-            reason=reason,
-            summary=" ".join(part for part in (summary, blame.sentence if blame else None) if part),
-            failure=failure,
-            fault_domain=blame.domain if blame else None,
-            confidence=blame.confidence if blame else (Confidence.PROVEN if status is Status.PASS else None),
-            remedy=blame.remedy if blame else None,
-            settle_by=(blame.settle_by if blame else None) or settle_by,
+        return msgspec.structs.replace(
+            build_finding(FINDING, name, status, reason, summary, rests_on, blame, failure),
             measures=measures_of(seen, system),
-            facts=fact_ids(rests_on),
             offset_ms=offset_ms,
             duration_ms=duration_ms,
         )
@@ -125,9 +111,12 @@ def _judge_name(name: str, facts: Facts, profile: Profile, settings: Settings) -
             Status.UNKNOWN,
             "not_measured",
             f"What this host makes of {name} is not known: {cause}.",
-            blame=Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE),
+            blame=Blame(
+                FaultDomain.UNDETERMINED,
+                Confidence.POSSIBLE,
+                settle_by="Run `vsipcheck dns` again, with a longer --deadline.",
+            ),
             failure=system.failure if system else None,
-            settle_by="Run `vsipcheck dns` again, with a longer --deadline.",
         )
 
     sinkholed = [
@@ -155,9 +144,12 @@ def _judge_name(name: str, facts: Facts, profile: Profile, settings: Settings) -
                 "resolution_unsteady",
                 f"{name} was not resolved in time on this host, while its nameservers know the name and answer now and "
                 "then: packets to them get lost, so that a run at another moment may end otherwise.",
-                blame=Blame(FaultDomain.UNDETERMINED, Confidence.POSSIBLE),
+                blame=Blame(
+                    FaultDomain.UNDETERMINED,
+                    Confidence.POSSIBLE,
+                    settle_by="Run it again; and look for packet loss on this line, with a long ping to a nameserver.",
+                ),
                 failure=system.failure,
-                settle_by="Run it again; and look for packet loss on this line, with a long ping to a nameserver.",
             )
         failure, blame = _blame_failure(seen, system, rtype, facts)
         reason = reason_of(failure)
