@@ -157,11 +157,10 @@ class RtpSession:
             await asyncio.sleep(0 if arrivals else 0.02)
 
     def _take(self, datagram: Datagram) -> None:
-        kind = _kind_of(datagram.data)
-        if kind != "rtp":
-            self.other[kind] += 1
+        packet = _read(datagram.data)
+        if isinstance(packet, str):
+            self.other[packet] += 1
             return
-        packet = parse_rtp(datagram.data)
         self.received += 1
         self.heard.append(_Heard(packet, datagram.address, datagram.port, datagram.at_ms))
 
@@ -244,15 +243,16 @@ class RtpSession:
         }
 
 
-def _kind_of(data: bytes) -> str:
-    """What a datagram is: "stun", "rtcp", "rtp" or "other". RTCP first: its types beyond the five of RFC 3550 look like
-    RTP of a payload type from 64 to 95, which is why none is given to a stream (RFC 5761 §4)."""
+def _read(data: bytes) -> RtpPacket | str:
+    """The RTP packet in a datagram, else what it is: "stun", "rtcp" or "other". RTCP first: its types beyond the five of
+    RFC 3550 look like RTP of a payload type from 64 to 95, which is why none is given to a stream (RFC 5761 §4)."""
     if is_stun(data):
         return "stun"
-    for kind, parse in (("rtcp", parse_rtcp), ("rtp", parse_rtp)):
-        with contextlib.suppress(WireError):
-            parse(data)
-            return kind
+    with contextlib.suppress(WireError):
+        parse_rtcp(data)
+        return "rtcp"
+    with contextlib.suppress(WireError):
+        return parse_rtp(data)
     return "other"
 
 
