@@ -16,22 +16,16 @@ from vsipcheck.model import Confidence, Status
 
 def judge_registration(trunk: Trunk, world: World) -> Verdict:
     wrong = (*trunk.registers, *trunk.challenges, *trunk.answers)
-    edits: tuple[Edit, ...] = ()
-    if trunk.registers:
-        if trunk.dialect is Dialect.FREESWITCH:
-            edits += trunk.home.write(("register", "false"), over=trunk.registers)
-        elif trunk.registers[0].key == "sends_registrations":
-            edits += trunk.home.write(("sends_registrations", "no"), over=trunk.registers)
-        else:
-            edits += trunk.registration_edits
-    edits += erase(*(setting for setting in (*trunk.challenges, *trunk.answers) if setting.own))
+    edits = (
+        *trunk.registration_edits,
+        *erase(*(setting for setting in (*trunk.challenges, *trunk.answers) if setting.own)),
+    )
     remedy = "Take out " + ", ".join(_named(setting) for setting in wrong) + ": the provider knows you by your address."
     if trunk.registers:
         first = trunk.registers[0]
         stops = ""
-        if trunk.registration_stops_calls:
-            stops = " FreeSWITCH takes a gateway that cannot register for one that is down, and sends no call there."
         if trunk.dialect is Dialect.FREESWITCH:
+            stops = " FreeSWITCH takes a gateway that cannot register for one that is down, and sends no call there."
             remedy = "Set register to false."
             if trunk.answers:
                 remedy = "Set register to false, and take out the password."

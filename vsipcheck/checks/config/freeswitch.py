@@ -113,6 +113,7 @@ def _trunk(
         return param_setting(gateway.last(*names), names[0], default)
 
     register = own("register", default="true")
+    registers = (register,) if is_true(register.value or "") else ()
     password = own("password")
     in_from = own("caller-id-in-from", default="false")
     user = own("from-user")
@@ -133,9 +134,9 @@ def _trunk(
         home=home,
         destinations=_destinations(gateway),
         listening=_listening(settings, sip_profile, config),
-        registers=(register,) if is_true(register.value or "") else (),
+        registers=registers,
         challenges=(),
-        answers=(password,) if password.value and not is_true(register.value or "") else (),
+        answers=(password,) if password.value and not registers else (),
         identification=_identification(settings, lists, unread),
         domain=own("from-domain"),
         user=Setting(in_from.key, None, in_from.place, in_from.raw, in_from.own)
@@ -155,7 +156,7 @@ def _trunk(
         profile_settings=tuple(
             param_setting(param, param.name) for param in (sip_profile.params if sip_profile else ())
         ),
-        registration_stops_calls=True,
+        registration_edits=home.write(("register", "false"), over=registers) if registers else (),
         settings_unread=unread,
         destination_unread=_unset(_destinations(gateway)[0].setting),
         encryption=next((param_setting(each, each.name) for each in gateway.variables if _encrypts(each)), None),

@@ -243,13 +243,14 @@ def _of_wizard(section: Section, world: _World, profile: Profile) -> Trunk | Non
     proxy = whole.get("outbound_proxy")
     if not proxy.value:
         proxy = endpoint.get("outbound_proxy")
-    registers = whole.get("sends_registrations", default="no")
+    sending = whole.get("sends_registrations", default="no")
+    registers = (sending,) if is_true(sending.value or "") else ()
     sends, accepts = whole.get("sends_auth", default="no"), whole.get("accepts_auth", default="no")
     return _trunk(
         endpoint,
         world,
         destinations=_destinations([proxy] if proxy.value else contacts),
-        registers=(registers,) if is_true(registers.value or "") else (),
+        registers=registers,
         challenges=(accepts,) if is_true(accepts.value or "") else (),
         answers=(sends,) if is_true(sends.value or "") else (),
         matches=tuple(matches),
@@ -260,6 +261,7 @@ def _of_wizard(section: Section, world: _World, profile: Profile) -> Trunk | Non
             *world.refusals("config.peer", "aor", [_Object(section, "aor/")]),
             *world.refusals("config.identification", "identify", [_Object(section, "identify/")]),
         ],
+        registration_edits=whole.home.write(("sends_registrations", "no"), over=registers) if registers else (),
         transport=whole.get("transport"),
     )
 

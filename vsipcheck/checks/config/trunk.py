@@ -254,7 +254,6 @@ class Trunk:
     profile_settings: tuple[Setting, ...] = ()  # FreeSWITCH's, as they are written
     registration_edits: tuple[Edit, ...] = ()  # that take the registration away
     contact_transport: Setting | None = None  # told to the provider, where it is not the one in use
-    registration_stops_calls: bool = False
     destination_unread: str | None = None
     dialled: bool = False  # where it calls is for the dialplan to say
     settings_unread: str | None = None  # the file that decides most and was not read
