@@ -79,7 +79,7 @@ def known_hops(facts: Facts, target: str) -> dict[int, str]:
     to the last router that both paths share, and up to the first one outside the customer's network."""
     paths: dict[str, dict[int, str]] = {target: {}}
     for hop in facts.of(Hop):
-        if hop.address and _is_expired(hop) and (hop.series != "udp_public" or hop.target == target):
+        if hop.address and is_expired(hop) and (hop.series != "udp_public" or hop.target == target):
             paths.setdefault(hop.target, {}).setdefault(hop.ttl, hop.address)
     own = own_addresses(facts)
     first: dict[int, str] = {}
@@ -101,7 +101,7 @@ def known_hops(facts: Facts, target: str) -> dict[int, str]:
 
 def reach_of(hops: Iterable[Hop]) -> int:
     """The farthest TTL at which a router answered time-exceeded, 0 for none."""
-    return max((hop.ttl for hop in hops if _is_expired(hop)), default=0)
+    return max((hop.ttl for hop in hops if is_expired(hop)), default=0)
 
 
 def edge_of(facts: Facts) -> int | None:
@@ -184,7 +184,7 @@ def nearest_answer(facts: Facts, target: str, port: int) -> Nearest | None:
     if nearest > farthest or suspect is None or nearest > suspect:
         return Nearest(nearest, False, None, nearest > farthest + 1, ids)
     # A RST or SYN-ACK is not rationed: SYNs that drew none, twice, did not get there.
-    passed = max((hop.ttl for hop in mine if hop.ttl < nearest and (_is_expired(hop) or hop.sent > 1)), default=0)
+    passed = max((hop.ttl for hop in mine if hop.ttl < nearest and (is_expired(hop) or hop.sent > 1)), default=0)
     place = place_between(passed, nearest, hops, target, own, left_host=False, edge=edge)
     if place.domain is FaultDomain.UNDETERMINED and passed == nearest - 1 and passed:
         place = _by_time(facts, mine, target, port, passed, hops, own, edge) or place
@@ -193,10 +193,11 @@ def nearest_answer(facts: Facts, target: str, port: int) -> Nearest | None:
 
 def _forwards(hops: Iterable[Hop], ttl: int) -> bool:
     """A router at `ttl` answered time-exceeded for this very target."""
-    return any(hop.ttl == ttl and _is_expired(hop) for hop in hops)
+    return any(hop.ttl == ttl and is_expired(hop) for hop in hops)
 
 
-def _is_expired(hop: Hop) -> bool:
+def is_expired(hop: Hop) -> bool:
+    """A router answered time-exceeded."""
     return hop.answered > 0 and hop.icmp is not None and hop.icmp.type == TIME_EXCEEDED
 
 
@@ -214,7 +215,7 @@ def _by_time(
 
     def best(ttl: int) -> float | None:
         same = [h for h in facts.of(Hop) if h.ttl == ttl and h.address == hops.get(ttl) and h.rtt_ms is not None]
-        return min((h.rtt_ms for h in same if h.rtt_ms is not None and _is_expired(h)), default=None)
+        return min((h.rtt_ms for h in same if h.rtt_ms is not None and is_expired(h)), default=None)
 
     near_ms, far_ms = best(near), best(near + 1)
     took = [hop.rtt_ms for hop in mine if hop.reached and hop.rtt_ms is not None]

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from vsipcheck.checks.base import Facts
 from vsipcheck.checks.media.targets import CALL_SETTLES, GUIDE_SECTION, is_wanted
 from vsipcheck.checks.media.view import View
-from vsipcheck.checks.paths import TIME_EXCEEDED, Blame, blame_icmp
+from vsipcheck.checks.paths import Blame, blame_icmp, is_expired
 from vsipcheck.checks.zones import Place, name_hop, place_between
 from vsipcheck.model import (
     Confidence,
@@ -292,7 +292,7 @@ def _passing(view: View, profile: Profile) -> Finding:
         reason = next((note.text for note in platform if note.topic == "platform"), None)
         if reason is not None:
             return _unknown(target, "platform", f"nothing can be said of UDP to {target} here: {reason}", view)
-        if not view.hop_facts or not any(h.icmp and h.icmp.type == TIME_EXCEEDED for h in view.hop_facts):
+        if not any(is_expired(hop) for hop in view.hop_facts):
             return _unknown(
                 target,
                 "no_hop_answers",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from vsipcheck.checks.paths import TIME_EXCEEDED
 from vsipcheck.checks.udp_prober import Probe
 from vsipcheck.checks.zones import first_hop_outside
 from vsipcheck.model import Failure, Icmp
@@ -88,7 +89,7 @@ class TargetState(msgspec.Struct):
             if probe.expired and probe.ttl is not None and probe.icmp is not None and probe.icmp.address:
                 found.setdefault(probe.ttl, probe.icmp.address)
         for _, ttl, icmp, _ in self.tcp_probes:
-            if icmp is not None and icmp.type == 11 and icmp.address:
+            if icmp is not None and icmp.type == TIME_EXCEEDED and icmp.address:
                 found.setdefault(ttl, icmp.address)
         return found
 
@@ -99,7 +100,7 @@ class TargetState(msgspec.Struct):
         """The farthest TTL at which a router answered for a control. The target's own answer is left out: what it says
         of a control port tells nothing of its media ports."""
         udp = (probe.ttl or 0 for probe in self.control_probes if probe.expired)
-        tcp = (ttl for _, ttl, icmp, _ in self.tcp_probes if icmp is not None and icmp.type == 11)
+        tcp = (ttl for _, ttl, icmp, _ in self.tcp_probes if icmp is not None and icmp.type == TIME_EXCEEDED)
         return max([0, *udp, *tcp])
 
 

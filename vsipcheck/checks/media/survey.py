@@ -24,6 +24,7 @@ from vsipcheck.checks.base import Context, Recorder
 from vsipcheck.checks.media.known import Known, PortState, TargetState
 from vsipcheck.checks.media.sample import sample_ports
 from vsipcheck.checks.media.survey_facts import hop_facts, span_facts
+from vsipcheck.checks.paths import TIME_EXCEEDED
 from vsipcheck.checks.udp_prober import Probe, UdpProber
 from vsipcheck.model import Note
 
@@ -216,7 +217,7 @@ class MediaSurvey:
         ports = self._tcp_ports()
         reach = dict.fromkeys(reversed(ports), 0)
         for port, ttl, icmp, _ in target.tcp_probes:
-            if icmp is not None and icmp.type == 11:
+            if icmp is not None and icmp.type == TIME_EXCEEDED:
                 reach[port] = max(reach.get(port, 0), ttl)
         return max(reach, key=lambda port: reach[port])
 
@@ -227,7 +228,7 @@ class MediaSurvey:
         if result.stream is not None:
             await result.stream.close()
         target.tcp_probes.append((port, ttl, result.icmp, result.rtt_ms))
-        return result.icmp is not None and result.icmp.type == 11
+        return result.icmp is not None and result.icmp.type == TIME_EXCEEDED
 
     def _probe(self, target: TargetState, state: PortState, ttl: int) -> Probe:
         probe = self.prober.send(target.address, state.port, ttl)

@@ -12,7 +12,7 @@ from enum import Enum
 
 from vsipcheck.checks.base import Facts, fact_ids
 from vsipcheck.checks.nat.words import join_words
-from vsipcheck.checks.paths import TIME_EXCEEDED
+from vsipcheck.checks.paths import is_expired
 from vsipcheck.checks.public_address import is_ipv4, trunk_sources
 from vsipcheck.checks.zones import name_hop
 from vsipcheck.model import Confidence, Hop, Note
@@ -64,8 +64,8 @@ def locate(facts: Facts, public: str) -> Location:
     # Whatever the address itself says of a packet to it, it has got there.
     reached = min((hop.ttl for hop in hops if hop.icmp is not None and hop.address == public), default=None)
     others = [hop for hop in hops if hop.icmp is not None and hop.address != public]
-    expired = {hop.ttl: hop.address for hop in others if hop.address and _is_time_exceeded(hop)}
-    refusers = [hop.address for hop in others if hop.address and not _is_time_exceeded(hop)]
+    expired = {hop.ttl: hop.address for hop in others if hop.address and is_expired(hop)}
+    refusers = [hop.address for hop in others if hop.address and not is_expired(hop)]
     first = next((hop for hop in hops if hop.ttl == 1), None)
 
     if any(hop.reached and hop.icmp is None for hop in hops):
@@ -246,7 +246,7 @@ def _other_hops(facts: Facts, expired: dict[int, str], last: int) -> list[Hop]:
     """Hops of paths to other targets that share the way up to hop `last`."""
     paths: dict[str, list[Hop]] = {}
     for hop in facts.of(Hop):
-        if hop.series != "udp_public" and hop.address and _is_time_exceeded(hop):
+        if hop.series != "udp_public" and hop.address and is_expired(hop):
             paths.setdefault(hop.target, []).append(hop)
     return [
         hop
@@ -262,12 +262,8 @@ def routers_towards(facts: Facts, public: str) -> list[tuple[int, str]]:
         (hop.ttl, hop.address)
         for hop in facts.of(Hop)
         if hop.series == "udp_public" and hop.target == public and hop.address and hop.address != public
-        if _is_time_exceeded(hop)
+        if is_expired(hop)
     )
-
-
-def _is_time_exceeded(hop: Hop) -> bool:
-    return hop.icmp is not None and hop.icmp.type == TIME_EXCEEDED
 
 
 def is_shared(address: str) -> bool:

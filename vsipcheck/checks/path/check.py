@@ -14,15 +14,16 @@ from vsipcheck.checks.path.trace import SSRC, PathTrace
 from vsipcheck.checks.paths import (
     MIN_AT_ONE_HOP,
     MIN_CONTRASTS,
-    TIME_EXCEEDED,
     Blame,
     blame_icmp,
     blame_refusal,
     blame_silence,
     edge_of,
+    is_expired,
     known_hops,
     nearest_answer,
     own_addresses,
+    reach_of,
 )
 from vsipcheck.checks.udp_prober import UdpProber
 from vsipcheck.checks.zones import describe_zone, first_hop_outside, name_hop, place_between
@@ -269,15 +270,15 @@ def _mark(here: Sequence[Hop], series: str) -> str | None:
         return "target"
     answered = [hop for hop in mine if hop.answered]
     if answered:  # who refuses them does not tell that they came as far as this
-        told = any(hop.icmp is not None and hop.icmp.type == TIME_EXCEEDED for hop in answered)
+        told = any(is_expired(hop) for hop in answered)
         return "answered" if told else None
     return "missed" if any(hop.contrasts for hop in mine) else "silent"
 
 
 def _series(facts: Facts, target: str, series: str, hops: Sequence[Hop]) -> PathSeries:
     mine = [hop for hop in hops if hop.series == series]
-    reach = max((hop.ttl for hop in mine if hop.answered and hop.icmp and hop.icmp.type == TIME_EXCEEDED), default=None)
-    stopped = _stopped(mine, reach or 0)
+    reach = reach_of(mine)
+    stopped = _stopped(mine, reach)
     if series == "udp_in_range" and stopped is None:
         spans = [span for span in facts.of(PortSpan) if span.target == target and span.stopped_ttl]
         proven = [s for s in spans if 0 < s.controls_needed <= s.controls_answered and s.outcome == "silent"]
@@ -288,7 +289,7 @@ def _series(facts: Facts, target: str, series: str, hops: Sequence[Hop]) -> Path
         port = int(series.removeprefix("tcp_"))
         attempts = [c for c in facts.of(Connection) if c.address == target and c.port == port and c.ttl is None]
         outcome = _outcome(attempts)
-    return PathSeries(id=series, outcome=outcome, reached_ttl=reach, stopped_ttl=stopped)
+    return PathSeries(id=series, outcome=outcome, reached_ttl=reach or None, stopped_ttl=stopped)
 
 
 def _outcome(attempts: Sequence[Connection]) -> str:
