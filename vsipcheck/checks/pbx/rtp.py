@@ -244,8 +244,8 @@ class RtpSession:
 
 
 def _read(data: bytes) -> RtpPacket | str:
-    """The RTP packet in a datagram, else what it is: "stun", "rtcp" or "other". RTCP first: its types beyond the five of
-    RFC 3550 look like RTP of a payload type from 64 to 95, which is why none is given to a stream (RFC 5761 §4)."""
+    """The RTP packet in a datagram, else what it is: "stun", "rtcp" or "other". RTCP first: its types beyond the five
+    of RFC 3550 look like RTP of a payload type from 64 to 95, which is why none is given to a stream (RFC 5761 §4)."""
     if is_stun(data):
         return "stun"
     with contextlib.suppress(WireError):
