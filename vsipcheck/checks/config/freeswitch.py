@@ -64,7 +64,7 @@ class _Profile:
 
     def __init__(self, profile: SipProfile | None) -> None:
         self.profile = profile
-        self.params = () if profile is None else profile.params
+        self.unread = _UNREAD if profile is None else None
 
     def get(self, *names: str, default: str | None = None) -> Setting:
         found = self.profile.last(*names) if self.profile is not None else None
@@ -107,7 +107,7 @@ def _trunk(
     gateway: Gateway, sip_profile: SipProfile | None, lists: dict[str, AccessList], config: FreeSwitchConfig
 ) -> Trunk:
     settings = _Profile(sip_profile)
-    unread = _UNREAD if sip_profile is None else None
+    destination = _destination(gateway)
 
     def own(*names: str, default: str | None = None) -> Setting:
         return param_setting(gateway.last(*names), names[0], default)
@@ -132,33 +132,33 @@ def _trunk(
         name=gateway.name,
         place=gateway.place,
         home=home,
-        destinations=_destinations(gateway),
-        listening=_listening(settings, sip_profile, config),
+        destinations=(destination,),
+        listening=_listening(settings, config),
         registers=registers,
         challenges=(),
         answers=(password,) if password.value and not registers else (),
-        identification=_identification(settings, lists, unread),
+        identification=_identification(settings, lists),
         domain=own("from-domain"),
         user=Setting(in_from.key, None, in_from.place, in_from.raw, in_from.own)
         if is_true(in_from.value or "")
         else user,
         sends_identity=Switch(None if identity.value is None else identity.value.lower() != "none", identity),
         trusts_identity=Switch(True, Setting("caller-id-type", None)),
-        codecs=_codecs(gateway, settings, unread),
+        codecs=_codecs(gateway, settings),
         dtmf=settings.get("dtmf-type", default="rfc2833"),
         force_rport=Switch(True, Setting("NDLB-force-rport", None)),
         symmetric=settings.switch("disable-rtp-auto-adjust", default=False, inverted=True),
-        external=_external(settings, sip_profile, config, unread),
+        external=_external(settings, config),
         direct_media=_direct_media(settings),
         context=settings.get("context", default="default"),
         in_from=in_from,
-        contact_transport=_contact_transport(gateway),
+        contact_transport=_contact_transport(gateway, destination),
         profile_settings=tuple(
             param_setting(param, param.name) for param in (sip_profile.params if sip_profile else ())
         ),
         registration_edits=home.write(("register", "false"), over=registers) if registers else (),
-        settings_unread=unread,
-        destination_unread=_unset(_destinations(gateway)[0].setting),
+        settings_unread=settings.unread,
+        destination_unread=_unset(destination.setting),
         encryption=next((param_setting(each, each.name) for each in gateway.variables if _encrypts(each)), None),
     )
 
@@ -174,7 +174,7 @@ def _encrypts(variable: Param) -> bool:
     return named and (is_true(variable.value) or variable.value.lower().startswith("mandatory"))
 
 
-def _destinations(gateway: Gateway) -> tuple[Destination, ...]:
+def _destination(gateway: Gateway) -> Destination:
     setting = next(
         (param_setting(param, name) for name in ("outbound-proxy", "proxy", "realm") if (param := gateway.last(name))),
         Setting("gateway name", gateway.name, gateway.place),
@@ -185,21 +185,20 @@ def _destinations(gateway: Gateway) -> tuple[Destination, ...]:
     if transport is None:
         transport = registered.value.lower() if registered is not None else "udp"
         decided = param_setting(registered, "register-transport", "udp")
-    return (Destination(host, port if port is not None else SIP_PORT, transport, setting, decided),)
+    return Destination(host, port if port is not None else SIP_PORT, transport, setting, decided)
 
 
-def _contact_transport(gateway: Gateway) -> Setting | None:
+def _contact_transport(gateway: Gateway, destination: Destination) -> Setting | None:
     """The Contact names register-transport, whatever the proxy's URI says."""
     setting = param_setting(gateway.last("register-transport"), "register-transport", "udp")
-    used = _destinations(gateway)[0].transport
-    return setting if used is not None and (setting.value or "").lower() != used else None
+    return setting if (setting.value or "").lower() != destination.transport else None
 
 
-def _listening(settings: _Profile, sip_profile: SipProfile | None, config: FreeSwitchConfig) -> Listening:
+def _listening(settings: _Profile, config: FreeSwitchConfig) -> Listening:
     """A profile serves UDP and TCP unless it is told otherwise."""
-    if sip_profile is None:
+    if settings.profile is None:
         return Listening(None, Setting("bind-params", None))
-    home = home_before(sip_profile.end, config, sip_profile.params)
+    home = home_before(settings.profile.end, config, settings.profile.params)
     only_tls, bound = settings.get("tls-only", default="false"), settings.get("bind-params")
     if is_true(only_tls.value or ""):
         return Listening(False, only_tls, home=home)
@@ -215,12 +214,12 @@ def _listening(settings: _Profile, sip_profile: SipProfile | None, config: FreeS
     return Listening(enabled, bound, (Listener(number, port),), home)
 
 
-def _identification(settings: _Profile, lists: dict[str, AccessList], unread: str | None) -> Identification:
-    if unread is not None:
-        return Identification((), unreadable=unread)
+def _identification(settings: _Profile, lists: dict[str, AccessList]) -> Identification:
+    if settings.profile is None:
+        return Identification((), unreadable=settings.unread)
     names = [
         (name, param_setting(param, "apply-inbound-acl"))
-        for param in (settings.profile.all("apply-inbound-acl") if settings.profile is not None else ())
+        for param in settings.profile.all("apply-inbound-acl")
         for name in split_list(param.value)
     ]
     auth = settings.switch("auth-calls", default=False)
@@ -260,13 +259,13 @@ def _identification(settings: _Profile, lists: dict[str, AccessList], unread: st
     return Identification(tuple(sources), anybody=anybody, limited=True, setting=setting)
 
 
-def _codecs(gateway: Gateway, settings: _Profile, unread: str | None) -> Codecs:
+def _codecs(gateway: Gateway, settings: _Profile) -> Codecs:
     for variable in gateway.variables:
         if variable.name in ("absolute_codec_string", "codec_string"):
             setting = param_setting(variable, variable.name)
             return Codecs(_rtp_names(variable.value), setting, lines=(setting,))
-    if unread is not None:
-        return Codecs(None, Setting("outbound-codec-prefs", None), unreadable=unread)
+    if settings.unread is not None:
+        return Codecs(None, Setting("outbound-codec-prefs", None), unreadable=settings.unread)
     out, into = settings.get("outbound-codec-prefs", "codec-prefs"), settings.get("inbound-codec-prefs", "codec-prefs")
     if out.value is None:
         return Codecs(
@@ -296,12 +295,10 @@ def _rtp_names(value: str) -> tuple[str, ...]:
     )
 
 
-def _external(
-    settings: _Profile, sip_profile: SipProfile | None, config: FreeSwitchConfig, unread: str | None
-) -> External:
+def _external(settings: _Profile, config: FreeSwitchConfig) -> External:
     keys = ("ext-sip-ip", "ext-rtp-ip")
-    if sip_profile is None:
-        return External(None, None, None, None, keys, unreadable=unread)
+    if settings.profile is None:
+        return External(None, None, None, None, keys, unreadable=settings.unread)
 
     def told(key: str) -> Setting | None:
         found = settings.get(key)
@@ -312,7 +309,7 @@ def _external(
         signalling=told(keys[0]),
         media=told(keys[1]),
         local_networks=None,
-        home=home_before(sip_profile.end, config, sip_profile.params),
+        home=home_before(settings.profile.end, config, settings.profile.params),
         keys=keys,
         bound=None if "$" in bound else bound_address(bound),
     )
