@@ -12,6 +12,7 @@ from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings,
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip.message import SipRequest, SipResponse
 from vsipcheck.wire.sip.uri import SipUri, parse_uri
+from vsipcheck.wire.sip.values import CSeq, Via
 from vsipcheck.wire.trace import Trace, TracedMessage
 
 # Whole findings for each header field of each call: a trace of a busy hour is not judged call by call.
@@ -228,16 +229,16 @@ def read_invites(trace: Trace, record: Record, profile: Profile, settings: Setti
     """The INVITEs that begin calls, in the order of the trace: not those inside a call, no retransmission, and of a
     call whose INVITE was sent again with credentials the first only."""
     provider = Provider(profile, settings)
-    firsts: dict[_CallKey, TracedMessage] = {}
-    for traced in trace.messages:
-        if _begins_call(traced):
-            firsts.setdefault(_key(traced), traced)
-    chosen = list(firsts.values())
-    messages = _by_call(trace.messages)
+    firsts: dict[_CallKey, _Seen] = {}
+    calls: dict[str | None, list[_Seen]] = {}
+    for seen in map(_seen, trace.messages):
+        calls.setdefault(seen.call_id, []).append(seen)
+        if seen.begins_call:
+            firsts.setdefault(seen.key, seen)
     found: list[Invite] = []
-    for number, traced in enumerate(chosen, 1):
-        label = f"#{number}" if len(chosen) > 1 else None
-        found.append(_invite(traced, messages.get(traced.message.call_id, []), label, record, provider))
+    for number, seen in enumerate(firsts.values(), 1):
+        label = f"#{number}" if len(firsts) > 1 else None
+        found.append(_invite(seen, calls[seen.call_id], label, record, provider))
     return _with_hops(found, provider)
 
 
@@ -276,27 +277,33 @@ def split_hops(invites: Sequence[Invite]) -> tuple[list[Invite], list[Invite]]:
 _CallKey = tuple[str | None, str | None, str | None]
 
 
-def _begins_call(traced: TracedMessage) -> bool:
+class _Seen(NamedTuple):
+    """A message with what places it in a call and a transaction: read once, since it is compared with many others."""
+
+    traced: TracedMessage
+    call_id: str | None
+    from_tag: str | None
+    cseq: CSeq | None
+    via: Via | None
+    begins_call: bool
+
+    @property
+    def key(self) -> _CallKey:
+        return self.call_id, self.from_tag, self.via.sent_by if self.via else None
+
+    @property
+    def number(self) -> int:
+        return self.cseq.number if self.cseq else -1
+
+
+def _seen(traced: TracedMessage) -> _Seen:
     message = traced.message
-    return isinstance(message, SipRequest) and message.method == "INVITE" and message.to_tag is None
+    begins_call = isinstance(message, SipRequest) and message.method == "INVITE" and message.to_tag is None
+    return _Seen(traced, message.call_id, message.from_tag, message.cseq, message.top_via, begins_call)
 
 
-def _key(traced: TracedMessage) -> _CallKey:
-    message, via = traced.message, traced.message.top_via
-    return message.call_id, message.from_tag, via.sent_by if via else None
-
-
-def _by_call(messages: Sequence[TracedMessage]) -> dict[str | None, list[TracedMessage]]:
-    found: dict[str | None, list[TracedMessage]] = {}
-    for traced in messages:
-        found.setdefault(traced.message.call_id, []).append(traced)
-    return found
-
-
-def _invite(
-    traced: TracedMessage, call: Sequence[TracedMessage], label: str | None, record: Record, provider: Provider
-) -> Invite:
-    request = traced.message
+def _invite(seen: _Seen, call: Sequence[_Seen], label: str | None, record: Record, provider: Provider) -> Invite:
+    traced, request = seen.traced, seen.traced.message
     assert isinstance(request, SipRequest)
     try:
         uri = parse_uri(request.uri)
@@ -312,20 +319,20 @@ def _invite(
         told_by=way.told_by,
         is_elsewhere=way.is_elsewhere,
         relayed=way.direction == "from_provider" and provider.is_relayed(request),
-        answer=_answer(traced, call),
+        answer=_answer(seen, call),
         label=label,
         record=record,
     )
 
 
-def _answer(invite: TracedMessage, call: Sequence[TracedMessage]) -> Answer:
+def _answer(invite: _Seen, call: Sequence[_Seen]) -> Answer:
     """What came back to the INVITE, or to the last of its kind in the same call that has a final answer."""
     answers = [_answer_to(invite, call)]
-    number = _number(invite)
-    for traced in _after(invite, call):
-        if _begins_call(traced) and _key(traced) == _key(invite) and _number(traced) > number:
-            number = _number(traced)
-            answers.append(_answer_to(traced, call))
+    number = invite.number
+    for seen in _after(invite, call):
+        if seen.begins_call and seen.key == invite.key and seen.number > number:
+            number = seen.number
+            answers.append(_answer_to(seen, call))
     final = [each for each in answers if each.final is not None]
     if not final:
         return answers[0]
@@ -333,32 +340,27 @@ def _answer(invite: TracedMessage, call: Sequence[TracedMessage]) -> Answer:
     return replace(final[-1], refused=refused)
 
 
-def _number(traced: TracedMessage) -> int:
-    return traced.message.cseq.number if traced.message.cseq else -1
-
-
-def _answer_to(invite: TracedMessage, call: Sequence[TracedMessage]) -> Answer:
+def _answer_to(invite: _Seen, call: Sequence[_Seen]) -> Answer:
     """What came back to one INVITE: its own transaction's only; ACK and BYE are the dialog's."""
-    cseq, via = invite.message.cseq, invite.message.top_via
+    via = invite.via
     provisional: list[TracedMessage] = []
     finals: list[TracedMessage] = []
     acks: list[TracedMessage] = []
     repeats: list[TracedMessage] = []
     bye = None
-    for traced in _after(invite, call):
-        message = traced.message
-        same = message.cseq is not None and cseq is not None and message.cseq.number == cseq.number
+    for seen in _after(invite, call):
+        traced, message, cseq, own = seen.traced, seen.traced.message, seen.cseq, seen.via
+        same = cseq is not None and invite.cseq is not None and cseq.number == invite.cseq.number
         if isinstance(message, SipResponse):
-            branch = message.top_via.branch if message.top_via else None
-            if not same or message.cseq is None or message.cseq.method != "INVITE" or (via and branch != via.branch):
+            branch = own.branch if own else None
+            if not same or cseq is None or cseq.method != "INVITE" or (via and branch != via.branch):
                 continue
             (provisional if message.status < 200 else finals).append(traced)
         elif isinstance(message, SipRequest):
-            own = message.top_via
             if message.method == "INVITE" and same and via and own and own.branch == via.branch:
                 repeats.append(traced)
             # The far end numbers its own re-INVITEs, and acknowledges them.
-            theirs = message.from_tag != invite.message.from_tag
+            theirs = seen.from_tag != invite.from_tag
             acks += [traced] if message.method == "ACK" and same and not theirs else []
             bye = bye or (traced if message.method == "BYE" else None)
     final = _deciding(finals)
@@ -371,7 +373,7 @@ def _answer_to(invite: TracedMessage, call: Sequence[TracedMessage]) -> Answer:
         after_ack=_times(after_ack),
         acked=bool(acks),
         bye=bye,
-        repeats=_times([invite, *repeats]) - 1,
+        repeats=_times([invite.traced, *repeats]) - 1,
     )
 
 
@@ -391,5 +393,5 @@ def _times(copies: Sequence[TracedMessage]) -> int:
     return count
 
 
-def _after(invite: TracedMessage, call: Sequence[TracedMessage]) -> Iterator[TracedMessage]:
-    return (traced for traced in call if traced.line > invite.line)
+def _after(invite: _Seen, call: Sequence[_Seen]) -> Iterator[_Seen]:
+    return (seen for seen in call if seen.traced.line > invite.traced.line)
