@@ -295,6 +295,12 @@ def count_sequence(sequences: Iterable[int]) -> SequenceCount:
     return SequenceCount(expected, received, missing, reordered, duplicates)
 
 
+def timestamp_step(before: int, after: int) -> int:
+    """From one timestamp to another, which may be the earlier one, by the shorter way round their 32 bits."""
+    step = (after - before) & 0xFFFFFFFF
+    return step - ((step & 0x80000000) << 1)
+
+
 class Jitter(NamedTuple):
     """The interarrival jitter in milliseconds: as it stood at the end, and at its largest."""
 
@@ -315,8 +321,7 @@ def interarrival_jitter(arrivals: Iterable[tuple[int, float]], clock_rate_hz: in
     count = 0
     for timestamp, arrival_ms in arrivals:
         if before is not None:
-            step = (timestamp - before[0]) & 0xFFFFFFFF
-            step -= (step & 0x80000000) << 1
+            step = timestamp_step(before[0], timestamp)
             difference_ms = (arrival_ms - before[1]) - step * 1000 / clock_rate_hz
             jitter += (abs(difference_ms) - jitter) / 16
             largest = max(largest, jitter)

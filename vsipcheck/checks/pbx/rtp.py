@@ -26,6 +26,7 @@ from vsipcheck.wire.rtp import (
     parse_rtcp,
     parse_rtp,
     rtp_packet,
+    timestamp_step,
 )
 from vsipcheck.wire.sdp import Codec, SessionDescription
 from vsipcheck.wire.stun import is_stun
@@ -345,8 +346,7 @@ def _one_clock(audio: Sequence[_Heard]) -> list[tuple[int, float]]:
     """(timestamp, arrival in ms) of a stream, from timestamp 0, as if its clock had never begun anew."""
     told = [(0, audio[0].at_ms)]
     for before, after in itertools.pairwise(audio):
-        step = (after.packet.timestamp - before.packet.timestamp) & 0xFFFFFFFF
-        step -= (step & 0x80000000) << 1
+        step = timestamp_step(before.packet.timestamp, after.packet.timestamp)
         step_ms, took_ms = step * 1000 / PCMA_CLOCK_RATE_HZ, after.at_ms - before.at_ms
         if abs(step_ms) > _MAX_STEP_MS or (after.packet.marker and abs(step_ms - took_ms) > _TALKSPURT_MS):
             step = round(took_ms * PCMA_CLOCK_RATE_HZ / 1000)
