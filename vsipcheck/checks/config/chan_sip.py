@@ -95,7 +95,6 @@ def _sources(peer: _Peer) -> Iterable[Setting]:
 
 def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk:
     section = peer.section
-    kind = peer.own("type", default=None)
     secret = [setting_of(variable, variable.name) for variable in section.all("secret", "md5secret")]
     remote = [setting_of(variable, variable.name) for variable in section.all("remotesecret", "auth")]
     insecure = peer.get("insecure", default="no")
@@ -131,7 +130,7 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
         external=_external(peer),
         direct_media=peer.get("directmedia", "canreinvite", default="yes"),
         context=peer.get("context", default="default"),
-        kind=kind,
+        kind=peer.own("type"),
         call_limit=peer.own("call-limit", "busylevel"),
         port=port if port.written else None,
         registration_edits=erase(*registers),
@@ -218,9 +217,8 @@ def _codecs(peer: _Peer) -> Codecs:
     general = peer.general.all("allow", "disallow") if peer.general is not None else ()
     own = peer.section.all("allow", "disallow")
     setting = setting_of((*general, *own)[-1] if general or own else None, "allow", own=bool(own))
-    default = "ulaw, alaw, gsm and h263, in Asterisk's own order"
     if not general and not own:
-        return Codecs(None, Setting("allow", None), default=default)
+        return Codecs(None, Setting("allow", None), default="ulaw, alaw, gsm and h263, in Asterisk's own order")
     place = (*general, *own)[0].place
     start = CodecList(tuple(Codec(name, None, place) for name in ("ulaw", "alaw", "gsm", "h263")))
     listed = allowed_codecs(own, allowed_codecs(general, start))
@@ -228,7 +226,6 @@ def _codecs(peer: _Peer) -> Codecs:
         tuple(rtp_name(name) for name in listed.names),
         setting,
         everything=listed.everything,
-        default=default,
         lines=tuple(setting_of(variable, variable.name) for variable in own),
         unknown=listed.unknown,
     )

@@ -61,7 +61,7 @@ def judge_peer(trunk: Trunk, world: World) -> Verdict:
             "requests within a call may follow it.",
             f"Set register-transport to {first.transport}.",
             place=setting.place or trunk.place,
-            edits=trunk.home.write(("register-transport", str(first.transport)), over=(setting,)),
+            edits=trunk.home.write(("register-transport", first.transport), over=(setting,)),
             confidence=Confidence.LIKELY,
         )
     return Verdict(Status.PASS, "as_the_guide", told, place=first.setting.place or trunk.place)
@@ -282,8 +282,7 @@ def judge_call_rate(trunk: Trunk, world: World) -> Verdict:
             settle_by="Give switch.conf.xml, or see what dials: a campaign has to keep below the rate.",
             place=trunk.place,
         )
-    found = next((s for s in (trunk.call_limit,) if s is not None and s.written), None)
-    if found is not None:
+    if (found := trunk.call_limit) is not None and found.written:
         return Verdict(
             Status.UNKNOWN,
             "concurrent_only",

@@ -172,8 +172,6 @@ def trunks_of(config: AsteriskConfig, profile: Profile) -> list[Trunk]:
         if (trunk := _of_wizard(section, world, profile)) is not None:
             trunks.append(trunk)
     everything = tuple(source for trunk in trunks for source in trunk.identification.sources)
-    if len(trunks) < 2:
-        return trunks
     return [_with_sources(trunk, everything) for trunk in trunks]
 
 
@@ -220,7 +218,6 @@ def _of_endpoint(endpoint: _Object, world: _World, profile: Profile) -> Trunk | 
             setting_of(variable, "outbound_auth") for variable in endpoint.all("outbound_auth") if variable.value
         ),
         matches=tuple(matches),
-        match_setting=matches[-1] if matches else None,
         identify_home=home,
         known_also=" and ".join(others) or None,
         refusals=refusals,
@@ -254,7 +251,6 @@ def _of_wizard(section: Section, world: _World, profile: Profile) -> Trunk | Non
         challenges=(accepts,) if is_true(accepts.value or "") else (),
         answers=(sends,) if is_true(sends.value or "") else (),
         matches=tuple(matches),
-        match_setting=matches[-1] if matches else None,
         identify_home=whole.home,
         refusals=[
             *world.refusals("config.peer", "endpoint", [endpoint]),
@@ -313,7 +309,6 @@ def _trunk(
     challenges: tuple[Setting, ...],
     answers: tuple[Setting, ...],
     matches: tuple[Setting, ...],
-    match_setting: Setting | None,
     identify_home: Home | None,
     refusals: list[Refusal],
     known_also: str | None = None,
@@ -323,6 +318,7 @@ def _trunk(
     dialled: bool = False,
 ) -> Trunk:
     named = transport or endpoint.get("transport")
+    served_by = map(_Object, _tcp_transports(named, world))
     pai, rpid = endpoint.switch("send_pai", default=False), endpoint.switch("send_rpid", default=False)
     by = endpoint.get("identify_by", default="username,ip")
     by_ip = endpoint.prefix or "ip" in split_list((by.value or "").lower())
@@ -344,7 +340,7 @@ def _trunk(
             limited=True,
             also=known_also,
             unnamed=None if by_ip or not matches else by,
-            setting=match_setting,
+            setting=matches[-1] if matches else None,
             home=identify_home,
             key=f"{'identify/' if endpoint.prefix else ''}match",
         ),
@@ -364,7 +360,7 @@ def _trunk(
         destination_unread=destination_unread,
         dialled=dialled,
         way=_way(named, world),
-        refusals=_in_order((*refusals, *world.refusals("config.listener", "transport", _tcp_objects(named, world)))),
+        refusals=_in_order((*refusals, *world.refusals("config.listener", "transport", served_by))),
         encryption=_encryption(endpoint),
         access=_access(endpoint, world),
         rtp_ports=_rtp_ports(endpoint),
@@ -415,14 +411,13 @@ def _rtp_ports(endpoint: _Object) -> tuple[Setting, Setting] | None:
 def _codecs(endpoint: _Object) -> Codecs:
     own = endpoint.all("allow", "disallow")
     if not own:
-        return Codecs(None, Setting(f"{endpoint.prefix}allow", None), default="no codec at all")
+        return Codecs(None, Setting(f"{endpoint.prefix}allow", None))
     renamed = [_without_prefix(variable, endpoint.prefix) for variable in own]
     listed = allowed_codecs(renamed, CodecList(()))
     return Codecs(
         tuple(rtp_name(name) for name in listed.names),
         setting_of(own[-1], "allow"),
         everything=listed.everything,
-        default="no codec at all",
         lines=tuple(setting_of(variable, variable.name) for variable in own),
         unknown=listed.unknown,
     )
@@ -441,10 +436,6 @@ def _tcp_transports(named: Setting, world: _World) -> list[Section]:
     ]
     chosen = [section for section in tcp if section.name == named.value]
     return chosen or tcp
-
-
-def _tcp_objects(named: Setting, world: _World) -> list[_Object]:
-    return [_Object(section) for section in _tcp_transports(named, world)]
 
 
 def _listening(named: Setting, world: _World) -> Listening:

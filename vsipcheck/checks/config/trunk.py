@@ -121,11 +121,11 @@ def _rewritten(raw: str, key: str, value: str, xml: bool) -> str | None:
 
 
 class Destination(NamedTuple):
-    """Where calls of the PBX go. `transport` is None where it is not known from what was read."""
+    """Where calls of the PBX go. `transport` is empty where an empty value is written for it."""
 
     host: str
-    port: int | None
-    transport: str | None
+    port: int
+    transport: str
     setting: Setting
     transport_setting: Setting
     port_in_name: bool = False  # where the PBX takes no port there
@@ -177,7 +177,7 @@ class Codecs:
     names: tuple[str, ...] | None
     setting: Setting
     everything: bool = False
-    default: str = ""  # what holds without a list
+    default: str = ""  # what is offered without a list, where that is anything
     unreadable: str | None = None
     lines: tuple[Setting, ...] = ()  # that make the list
     unknown: tuple[str, ...] = ()  # words of it that name no codec
