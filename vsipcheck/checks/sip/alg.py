@@ -40,6 +40,7 @@ from vsipcheck.checks.base import Facts, span_ms
 from vsipcheck.checks.paths import nearest_answer
 from vsipcheck.checks.sip.addresses import sent_and_received
 from vsipcheck.checks.sip.dialogue import ALG_DOCUMENTATION, ALG_OWN, ALG_PUBLIC
+from vsipcheck.checks.sip.verdict import SETTLE_BY_TRACE
 from vsipcheck.checks.zones import Place
 from vsipcheck.model import (
     Confidence,
@@ -65,7 +66,6 @@ ALG = "sip.alg"
 _PURPOSES = ("options", ALG_OWN, ALG_DOCUMENTATION, ALG_PUBLIC)
 _OFF = "Turn off SIP ALG (SIP helper, SIP inspection) in the router and the firewall."
 _OFF_OR_CARRIER = f"{_OFF} If it stays, ask the ISP whether its carrier-grade NAT has one."
-_SETTLE_BY = "Compare captures (sngrep, tcpdump) on this host and on the WAN side."
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def judge_alg(facts: Facts, profile: Profile, settings: Settings) -> Finding:
             domain=domain,
             confidence=confidence,
             remedy=remedy,
-            settle_by=_SETTLE_BY,
+            settle_by=SETTLE_BY_TRACE,
         )
     if clear and not suspected and _carrier_nat(facts, servers):
         return found(
@@ -197,7 +197,7 @@ def judge_alg(facts: Facts, profile: Profile, settings: Settings) -> Finding:
             [fact for reading in clear for fact in reading.server.facts],
             domain=FaultDomain.UNDETERMINED,
             confidence=Confidence.POSSIBLE,
-            settle_by=_SETTLE_BY,
+            settle_by=SETTLE_BY_TRACE,
         )
     if clear:
         if suspected:
@@ -210,7 +210,7 @@ def judge_alg(facts: Facts, profile: Profile, settings: Settings) -> Finding:
                 [fact for server in servers for fact in server.facts],
                 domain=FaultDomain.UNDETERMINED,
                 confidence=Confidence.POSSIBLE,
-                settle_by=_SETTLE_BY,
+                settle_by=SETTLE_BY_TRACE,
             )
         return found(
             Status.PASS,
@@ -240,12 +240,12 @@ _WHY_NOT = {
     "blind": (
         "No SIP ALG was seen, but one that repairs what it changes would not show: the server tells our address in "
         "every answer, whatever we write.",
-        _SETTLE_BY,
+        SETTLE_BY_TRACE,
     ),
     "no_received": (
         "No SIP ALG was seen, but one that repairs what it changes would not show: the answers have no received= "
         "where RFC 3261 §18.2.1 demands it, whatever we write. The server does not add it, or something takes it out.",
-        _SETTLE_BY,
+        SETTLE_BY_TRACE,
     ),
     "not_compared": (
         "No SIP ALG was seen in the answers that came; those that would show one that repairs what it changes did not.",

@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vsipcheck.checks.base import Facts, fact_ids, span_ms
+from vsipcheck.checks.base import Facts
 from vsipcheck.checks.sip.addresses import sent_and_received
 from vsipcheck.checks.sip.dialogue import SIZE, SIZE_CONTROL
+from vsipcheck.checks.sip.verdict import SETTLE_BY_TRACE, Fault, build_finding
 from vsipcheck.model import (
     Confidence,
     Connection,
@@ -67,14 +68,12 @@ def judge_sizes(facts: Facts, profile: Profile, settings: Settings) -> list[Find
     keys = dict.fromkeys((fact.name, fact.address) for fact in connections)
     if not keys:
         return [
-            _finding(
+            build_finding(
+                SIZE_FINDING,
                 None,
                 Status.UNKNOWN,
                 "not_connected",
                 "No signalling address could be connected to, so that no large request was sent.",
-                [],
-                domain=FaultDomain.UNDETERMINED,
-                confidence=Confidence.POSSIBLE,
                 settle_by="See sip.connect.",
             )
         ]
@@ -143,22 +142,20 @@ def _judge(
         reason: str,
         summary: str,
         *,
-        domain: FaultDomain | None = FaultDomain.UNDETERMINED,
-        confidence: Confidence | None = Confidence.POSSIBLE,
+        domain: FaultDomain = FaultDomain.UNDETERMINED,
+        confidence: Confidence = Confidence.POSSIBLE,
         remedy: str | None = None,
         settle_by: str | None = None,
         failure: Failure | None = None,
     ) -> Finding:
-        return _finding(
+        return build_finding(
+            SIZE_FINDING,
             target,
             status,
             reason,
             summary,
-            evidence,
-            domain=domain,
-            confidence=confidence,
-            remedy=remedy,
-            settle_by=settle_by,
+            facts=evidence,
+            blame=Fault(domain, confidence, remedy, settle_by),
             failure=failure,
             measures=measures,
         )
@@ -184,8 +181,6 @@ def _judge(
             Status.PASS,
             "all_answered",
             f"{got}: no path-MTU black hole on the way out. The way back was not tried.",
-            domain=None,
-            confidence=Confidence.PROVEN,
         )
     if not stopped.hangs:
         how = "resets" if stopped.exchange.failure is Failure.RESET else "closes"
@@ -195,7 +190,7 @@ def _judge(
             "unsteady" if once else "closed_by_server",
             f"{got}; at {stopped.size} the far end {how} the connection"
             + (", but not the second time." if once else ": a limit of the server's, or inspection on the way."),
-            settle_by="Compare captures (sngrep, tcpdump) on this host and on the WAN side.",
+            settle_by=SETTLE_BY_TRACE,
             failure=stopped.exchange.failure,
         )
     hanging = f"{got}, and {stopped.size} bytes hang."
@@ -252,36 +247,3 @@ def _step(exchange: Exchange) -> _Step:
     _, received = sent_and_received(exchange)
     codes = [each.status for each in received if isinstance(each, SipResponse) and each.status >= 200]
     return _Step(exchange, exchange.messages[0].size, codes[-1] if codes else None)
-
-
-def _finding(
-    target: str | None,
-    status: Status,
-    reason: str,
-    summary: str,
-    evidence: Sequence[Connection | Exchange | Note],
-    *,
-    domain: FaultDomain | None,
-    confidence: Confidence | None,
-    remedy: str | None = None,
-    settle_by: str | None = None,
-    failure: Failure | None = None,
-    measures: tuple[Measure, ...] = (),
-) -> Finding:
-    offset_ms, duration_ms = span_ms(evidence)
-    return Finding(
-        id=SIZE_FINDING,
-        target=target,
-        status=status,
-        reason=reason,
-        summary=summary,
-        failure=failure,
-        fault_domain=domain,
-        confidence=confidence,
-        remedy=remedy,
-        settle_by=settle_by,
-        measures=measures,
-        facts=fact_ids(evidence),
-        offset_ms=offset_ms,
-        duration_ms=duration_ms,
-    )

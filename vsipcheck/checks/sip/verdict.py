@@ -11,14 +11,11 @@ from vsipcheck.checks.sip.dialogue import MAX_ADDRESSES
 from vsipcheck.checks.sip.target import Target
 from vsipcheck.model import (
     Confidence,
-    Connection,
-    Exchange,
+    Fact,
     Failure,
     FaultDomain,
     Finding,
-    Lookup,
     Measure,
-    Route,
     Status,
 )
 
@@ -58,7 +55,7 @@ def build_finding(
     reason: str,
     summary: str,
     *,
-    facts: Iterable[Connection | Exchange | Route | Lookup] = (),
+    facts: Iterable[Fact] = (),
     blame: Fault | None = None,
     failure: Failure | None = None,
     settle_by: str | None = None,
