@@ -13,15 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.paths import Blame, blame_icmp, blame_refusal, blame_silence
+from vsipcheck.checks.paths import SYN_AGAIN_MS, Blame, blame_icmp, blame_refusal, blame_silence
 from vsipcheck.checks.sip.addresses import our_address
 from vsipcheck.checks.sip.target import Target
 from vsipcheck.checks.sip.verdict import Fault
 from vsipcheck.model import Confidence, Connection, Failure, FaultDomain, Profile, Status
 
 SYNS_TO_PROVE_SILENCE = 3
-# Retransmissions of a SYN: one second, then doubled (RFC 6298 §5.5).
-_SYN_AT_MS = (0.0, 1000.0, 3000.0, 7000.0, 15000.0)
 # An RST nearer than this part of a control's round trip, both well above timer noise, was not sent by the same host.
 _NEARER = 0.5
 _RTT_NOISE_MS = 5.0
@@ -62,7 +60,7 @@ def most_telling(bad: Sequence[Connection]) -> Connection:
 def count_syns(bad: Sequence[Connection]) -> int:
     """How many SYNs were sent in vain over all attempts, by how long each waited."""
     return sum(
-        sum(at_ms <= (attempt.waited_ms or attempt.duration_ms or 0.0) for at_ms in _SYN_AT_MS)
+        sum(at_ms <= (attempt.waited_ms or attempt.duration_ms or 0.0) for at_ms in (0.0, *SYN_AGAIN_MS))
         for attempt in bad
         if attempt.failure in TIMEOUTS
     )
