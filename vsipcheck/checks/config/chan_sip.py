@@ -30,6 +30,7 @@ from vsipcheck.wire.asterisk import (
     Codec,
     CodecList,
     Section,
+    Variable,
     allowed_codecs,
     is_false,
     is_true,
@@ -56,9 +57,17 @@ class _Peer:
         general = self.general.last(*names) if self.general is not None else None
         return setting_of(general, names[0], default, own=False)
 
-    def switch(self, *names: str, default: bool = False) -> Switch:
-        setting = self.get(*names, default="yes" if default else "no")
+    def switch(self, name: str) -> Switch:
+        """Off unless it is said to be on."""
+        setting = self.get(name, default="no")
         return Switch(is_true(setting.value or ""), setting)
+
+    def shared(self, *names: str, default: str | None = None) -> Setting:
+        """What [general] says, or chan_sip."""
+        return setting_of(self.general.last(*names) if self.general is not None else None, names[0], default)
+
+    def all_shared(self, *names: str) -> tuple[Variable, ...]:
+        return self.general.all(*names) if self.general is not None else ()
 
 
 def peers_of(config: AsteriskConfig) -> list[Section]:
@@ -101,7 +110,7 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
     # "very" and "yes" were taken for both by Asterisk 1.4 and are unknown to what came after it.
     trusted = "invite" in split_list((insecure.value or "").lower())
     rport, comedia = _nat(peer)
-    guests = _general(peer, "allowguest", "yes")
+    guests = peer.shared("allowguest", default="yes")
     registers = tuple(_registers(peer, profile))
     port = peer.own("port")
     return Trunk(
@@ -139,10 +148,6 @@ def _trunk(peer: _Peer, sources: tuple[Setting, ...], profile: Profile) -> Trunk
     )
 
 
-def _general(peer: _Peer, key: str, default: str | None = None, *others: str) -> Setting:
-    return setting_of(peer.general.last(key, *others) if peer.general is not None else None, key, default)
-
-
 def _general_home(peer: _Peer) -> Home | None:
     return None if peer.general is None else home_of(peer.general)
 
@@ -167,24 +172,24 @@ def _destinations(peer: _Peer) -> tuple[Destination, ...]:
 
 def _listening(peer: _Peer) -> Listening:
     """tcpbindaddr has a port of its own, and takes none of bindport where it is written."""
-    enabled = _general(peer, "tcpenable", "no")
-    bind = _general(peer, "tcpbindaddr")
+    enabled = peer.shared("tcpenable", default="no")
+    bind = peer.shared("tcpbindaddr")
     port = None
     if bind.value is not None:
         port = split_host(bind.value)[1] or SIP_PORT
     else:
-        bind = _general(peer, "bindaddr")
+        bind = peer.shared("bindaddr")
         port = split_host(bind.value)[1] if bind.value is not None else None
         if port is None:
-            bind = _general(peer, "bindport", str(SIP_PORT), "port")
+            bind = peer.shared("bindport", "port", default=str(SIP_PORT))
             port = number_of(bind.value)
             port = SIP_PORT if port is None else port
-    outside = _general(peer, "externtcpport")
+    outside = peer.shared("externtcpport")
     if (mapped := number_of(outside.value)) is not None:
         port, bind = mapped, outside
     else:
         for key in ("externaddr", "externip", "externhost"):
-            told = _general(peer, key)
+            told = peer.shared(key)
             if told.value is not None and (mapped := split_host(told.value)[1]) is not None:
                 port, bind = mapped, told
     return Listening(
@@ -196,7 +201,7 @@ def _listening(peer: _Peer) -> Listening:
 
 
 def _registers(peer: _Peer, profile: Profile) -> Iterable[Setting]:
-    for variable in peer.general.all("register") if peer.general is not None else ():
+    for variable in peer.all_shared("register"):
         # [peer?][transport://]user[@domain][:secret[:authuser]]@host[:port][/extension][~expiry]
         after = variable.value.rpartition("@")[2].partition("/")[0].partition("~")[0]
         named = variable.value.partition("?")[0] if "?" in variable.value else after
@@ -214,7 +219,7 @@ def _sends(peer: _Peer) -> Switch:
 
 
 def _codecs(peer: _Peer) -> Codecs:
-    general = peer.general.all("allow", "disallow") if peer.general is not None else ()
+    general = peer.all_shared("allow", "disallow")
     own = peer.section.all("allow", "disallow")
     setting = setting_of((*general, *own)[-1] if general or own else None, "allow", own=bool(own))
     if not general and not own:
@@ -244,22 +249,21 @@ def _nat(peer: _Peer) -> tuple[Switch, Switch]:
 
 
 def _external(peer: _Peer) -> External:
-    found = peer.general.last("externaddr", "externip", "externhost") if peer.general is not None else None
-    told = None if found is None else setting_of(found, "externaddr")
-    media = _general(peer, "media_address")
+    told = peer.shared("externaddr", "externip", "externhost")
+    signalling = told if told.written else None
+    media = peer.shared("media_address")
     bound = next(
         (
             host
             for key in ("tcpbindaddr", "bindaddr", "udpbindaddr")
-            if (host := bound_address(_general(peer, key).value)) is not None
+            if (host := bound_address(peer.shared(key).value)) is not None
         ),
         None,
     )
-    networks = peer.general.all("localnet") if peer.general is not None else ()
     return External(
-        signalling=told,
-        media=media if media.written else told,
-        local_networks=tuple(setting_of(variable, "localnet") for variable in networks),
+        signalling=signalling,
+        media=media if media.written else signalling,
+        local_networks=tuple(setting_of(variable, "localnet") for variable in peer.all_shared("localnet")),
         home=_general_home(peer),
         keys=("externaddr",),
         bound=bound,
