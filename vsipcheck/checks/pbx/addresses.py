@@ -52,6 +52,7 @@ _WRONG_PLACE = {
     AddressClass.MULTICAST: "a multicast address",
     AddressClass.BROADCAST: "a broadcast address",
 }
+_UNROUTED = "an address that nobody routes"
 # Where no packet of another host's goes.
 _UNREACHABLE_PLACES = frozenset(
     (AddressClass.LOOPBACK, AddressClass.UNSPECIFIED, AddressClass.MULTICAST, AddressClass.BROADCAST)
@@ -189,8 +190,8 @@ def judge_media_address(pbx: Pbx, calls: Calls, profile: Profile, public: Public
             Status.FAIL,
             "private_address",
             f"The PBX is called at {there} and wants the audio at {where}: "
-            f"{_WRONG_PLACE.get(kind, 'an address that nobody routes')}. The trunk's audio goes nowhere, and callers "
-            "are heard one way, if at all.",
+            f"{_WRONG_PLACE.get(kind, _UNROUTED)}. The trunk's audio goes nowhere, and callers are heard one way, if "
+            "at all.",
             remedy=_EXTERNAL,
             guide_section="Troubleshooting",
         )
@@ -341,14 +342,13 @@ def _judge_hop(
             f"The {where}, is {_WRONG_PLACE[kind]}: the trunk's ACK and BYE go nowhere.",
             remedy=_EXTERNAL,
         )
-    foreign = kind is not None and kind is not AddressClass.GLOBAL and address != there
-    if foreign and not pbx.seen_from_inside:
+    if kind not in (None, AddressClass.GLOBAL) and address != there and not pbx.seen_from_inside:
         return proven(
             Status.FAIL,
             "private_address",
             f"The PBX is called at {there}, and the {where}, is "
-            f"{_WRONG_PLACE.get(kind, 'an address that nobody routes') if kind else ''}: the trunk's ACK and BYE go "
-            "nowhere, and calls break off after half a minute.",
+            f"{_WRONG_PLACE.get(kind, _UNROUTED)}: the trunk's ACK and BYE go nowhere, and calls break off after half "
+            "a minute.",
             remedy=_EXTERNAL,
         )
     if named is None:

@@ -226,11 +226,8 @@ def _stream(pbx: Pbx, call: PlacedCall, values: Mapping[str, Any], sent: int, to
     after, early = _after(values), int(_number(values, "received_early") or 0)
     counted = f"{sent} packets sent, {after} received{f' after the answer, {early} before it' if early else ''}"
     listed = values.get("payload_types")
-    types = {
-        int(name): int(_number({name: number}, name) or 0)
-        for name, number in (listed if isinstance(listed, Mapping) else {}).items()
-        if str(name).isdecimal()
-    }
+    listed = listed if isinstance(listed, Mapping) else {}
+    types = {int(name): int(_number(listed, name) or 0) for name in listed if str(name).isdecimal()}
     speech = sum(number for each, number in types.items() if each in AUDIO_TYPES)
     beside = {COMFORT_NOISE_TYPE, *_event_types(call)}
     if types and types.keys() <= beside:
