@@ -299,7 +299,7 @@ def answered(body: bytes = BOTH, **more: Any) -> Talk:
     return Talk(**made).hears(100).hears(180).hears(200, body=body, **more).over()
 
 
-def facts_of(*given: Fact | Talk, error: str | None = None) -> Facts:
+def evidence_of(*given: Fact | Talk, error: str | None = None) -> dict[str, CheckEvidence]:
     flat: list[Any] = []
     for each in given:
         flat += each.facts if isinstance(each, Talk) else [each]
@@ -307,8 +307,11 @@ def facts_of(*given: Fact | Talk, error: str | None = None) -> Facts:
         msgspec.structs.replace(fact, id=f"pbx.{number}", offset_ms=fact.offset_ms or float(number))
         for number, fact in enumerate(flat, 1)
     )
-    evidence = CheckEvidence(version=1, offset_ms=0.0, duration_ms=1.0, error=error, facts=numbered)
-    return Facts({"pbx": evidence})
+    return {"pbx": CheckEvidence(version=1, offset_ms=0.0, duration_ms=1.0, error=error, facts=numbered)}
+
+
+def facts_of(*given: Fact | Talk, error: str | None = None) -> Facts:
+    return Facts(evidence_of(*given, error=error))
 
 
 def judged(*given: Fact | Talk, address: str = PUBLIC, error: str | None = None, **settings: Any) -> dict[str, Finding]:

@@ -20,12 +20,13 @@ from checks.pbx_facts import (
     Talk,
     answered,
     connection,
+    evidence_of,
     options,
     sdp,
 )
 from cli.reports import make_report
 
-from vsipcheck.model import CheckEvidence, Failure, Lookup, Note, Report, Settings
+from vsipcheck.model import Failure, Lookup, Note, Report, Settings
 from vsipcheck.redaction import redact
 from vsipcheck.render import FORMATS, RenderOptions, render
 from vsipcheck.runner import rejudge
@@ -36,17 +37,16 @@ MEDIA, V6 = "49.36.10.99", "2600:1f18::1"
 
 
 def report_of(*given: Any, address: str = PUBLIC, **settings: Any) -> Report:
-    flat: list[Any] = []
-    for each in given:
-        flat += each.facts if isinstance(each, Talk) else [each]
-    facts = tuple(
-        msgspec.structs.replace(fact, id=f"pbx.{number}", offset_ms=fact.offset_ms or float(number))
-        for number, fact in enumerate(flat, 1)
-    )
-    evidence = {"pbx": CheckEvidence(version=1, offset_ms=0.0, duration_ms=1.0, error=None, facts=facts)}
     values = {"invite": NUMBER} | settings
     chosen = Settings(checks=("pbx",), pbx=f"{address}:5061", **values)
-    return rejudge(make_report(profile=PROFILE, settings=chosen, evidence=evidence, findings=()))
+    return rejudge(make_report(profile=PROFILE, settings=chosen, evidence=evidence_of(*given), findings=()))
+
+
+def beside(media: str, *more: Any, **settings: Any) -> Report:
+    """A call to a PBX from its own network. It names `media` for its audio and, where that is public, for itself."""
+    contact = {} if media == INSIDE else {"contact": f"<sip:x@{media}:5061;transport=tcp>"}
+    call = answered(sdp(PCMA, PCMU, address=media), address=INSIDE, **contact)
+    return report_of(connection(address=INSIDE), options(OK, address=INSIDE), call, *more, address=INSIDE, **settings)
 
 
 def verdicts(report: Report) -> list[tuple[str, str, str]]:
@@ -63,35 +63,9 @@ SEVERAL: list[tuple[str, Report]] = [
         "a Contact that is private by its maddr",
         report_of(*ALIVE, answered(contact=f"<sip:x@{PUBLIC}:5061;transport=tcp;maddr=10.1.2.3>")),
     ),
-    (
-        "inside",
-        report_of(
-            connection(address=INSIDE),
-            options(OK, address=INSIDE),
-            answered(sdp(PCMA, PCMU, address=INSIDE), address=INSIDE),
-            address=INSIDE,
-        ),
-    ),
-    (
-        "a public address inside, another known",
-        report_of(
-            connection(address=INSIDE),
-            options(OK, address=INSIDE),
-            answered(sdp(PCMA, PCMU, address=MEDIA), address=INSIDE, contact=f"<sip:x@{MEDIA}:5061;transport=tcp>"),
-            address=INSIDE,
-            expect_ip=PUBLIC,
-        ),
-    ),
-    (
-        "its own public address inside",
-        report_of(
-            connection(address=INSIDE),
-            options(OK, address=INSIDE),
-            answered(sdp(PCMA, PCMU, address=MEDIA), address=INSIDE, contact=f"<sip:x@{MEDIA}:5061;transport=tcp>"),
-            address=INSIDE,
-            expect_ip=MEDIA,
-        ),
-    ),
+    ("inside", beside(INSIDE)),
+    ("a public address inside, another known", beside(MEDIA, expect_ip=PUBLIC)),
+    ("its own public address inside", beside(MEDIA, expect_ip=MEDIA)),
     (
         "IPv6, spelled otherwise",
         report_of(
@@ -109,14 +83,7 @@ SEVERAL: list[tuple[str, Report]] = [
     ("the answer in the 183 alone", report_of(*ALIVE, Talk().hears(183, body=BOTH).hears(200).over())),
     (
         "audio that no NAT translated",
-        report_of(
-            connection(address=INSIDE),
-            options(OK, address=INSIDE),
-            answered(sdp(PCMA, PCMU, address=MEDIA), address=INSIDE, contact=f"<sip:x@{MEDIA}:5061;transport=tcp>"),
-            Note(topic="pbx_rtp", text="", values=FLOWED | {"sources": [FROM_INSIDE]}),
-            address=INSIDE,
-            rtp=True,
-        ),
+        beside(MEDIA, Note(topic="pbx_rtp", text="", values=FLOWED | {"sources": [FROM_INSIDE]}), rtp=True),
     ),
     # Extensions that are codes of SIP, too.
     ("extension 200", report_of(*ALIVE, answered(), invite="200")),
