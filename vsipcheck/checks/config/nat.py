@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vsipcheck.checks.config.files import Dialect
 from vsipcheck.checks.config.patch import Edit, merged
 from vsipcheck.checks.config.trunk import (
+    External,
     Setting,
     Trunk,
     access_entries,
@@ -27,11 +28,17 @@ def behind_nat(trunk: Trunk, world: World) -> bool | None:
     told = [setting.value for setting in (trunk.external.signalling, trunk.external.media) if setting is not None]
     if trunk.external.elsewhere is not None or any(value and not is_placeholder(value) for value in told):
         return True
-    if trunk.external.bound is not None and network_of(trunk.external.bound) is not None:
-        return not is_public(trunk.external.bound)
+    if (bound := _bound(trunk)) is not None:
+        return not is_public(bound)
     if world.sources:
         return not any(is_public(source) for source in world.sources)
     return None
+
+
+def _bound(trunk: Trunk) -> str | None:
+    """The one address that the PBX listens on, where it is written as one."""
+    bound = trunk.external.bound
+    return bound if bound is not None and network_of(bound) is not None else None
 
 
 def judge_nat(trunk: Trunk, world: World) -> Verdict:
@@ -152,8 +159,7 @@ def judge_external(trunk: Trunk, world: World) -> Verdict:
 def _judge_local_networks(trunk: Trunk, named: Sequence[Setting], world: World) -> Verdict | None:
     """Whether Asterisk tells the public address to the provider, and to nobody inside."""
     external, key = trunk.external, trunk.external.local_key
-    lines = [f"{key} = {network}" for network in _PRIVATE_NETWORKS]
-    edits = () if external.home is None else (external.home.insert(*lines),)
+    edits = _local_edits(external)
     if not named:
         # res_pjsip takes all for outside where none is named; chan_sip, and res_pjsip of old, nobody.
         old = trunk.dialect is Dialect.CHAN_SIP
@@ -197,10 +203,8 @@ def _judge_local_networks(trunk: Trunk, named: Sequence[Setting], world: World) 
                 place=setting.place,
                 edits=(*erase(setting), *edits) if len(networks) == 1 else erase(setting),
             )
-    bound = external.bound
-    if trunk.dialect is not Dialect.PJSIP or bound is None or network_of(bound) is None or is_public(bound):
-        return None
-    if contains(networks, bound):
+    bound = _bound(trunk)
+    if trunk.dialect is not Dialect.PJSIP or bound is None or is_public(bound) or contains(networks, bound):
         return None
     own = next(
         (network for network in map(network_of, _PRIVATE_NETWORKS) if network and contains([network], bound)), None
@@ -300,8 +304,7 @@ def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits
 
 def _own_public(trunk: Trunk, world: World) -> str | None:
     """The public address that the PBX has itself, where it is seen to have one."""
-    bound = trunk.external.bound
-    if bound is not None and network_of(bound) is not None:
+    if (bound := _bound(trunk)) is not None:
         return bound if is_public(bound) else None
     return world.sources[0] if world.sources and all(map(is_public, world.sources)) else None
 
@@ -311,7 +314,7 @@ def _judge_no_external(trunk: Trunk, world: World) -> Verdict:
     keys = " and ".join(external.keys)
     edits = _external_edits(trunk, measured)
     remedy = f"Set {keys} to {measured or 'your static public address'}."
-    bound = external.bound if external.bound is not None and network_of(external.bound) is not None else None
+    bound = _bound(trunk)
     inside = [source for source in world.sources if not is_public(source)]
     if external.elsewhere is not None:
         return Verdict(
@@ -372,6 +375,10 @@ def _external_edits(trunk: Trunk, address: str | None) -> tuple[Edit, ...]:
         values = [("externip", address)]  # its name of old, which is as good
     edits = list(external.home.write(*values, over=[as_own(setting) for setting in old[: len(values)]]))
     if external.local_networks is not None and not external.local_networks:
-        lines = [f"{external.local_key} = {network}" for network in _PRIVATE_NETWORKS]
-        edits.append(external.home.insert(*lines))
+        edits += _local_edits(external)
     return merged(edits)
+
+
+def _local_edits(external: External) -> tuple[Edit, ...]:
+    lines = (f"{external.local_key} = {network}" for network in _PRIVATE_NETWORKS)
+    return () if external.home is None else (external.home.insert(*lines),)
