@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vsipcheck.checks.message.calls import CALLEES_OWN, SHOW_ADDRESSES, Invite
+from vsipcheck.checks.message.calls import CALLEES_OWN, Invite, left_open
 from vsipcheck.checks.message.places import E164, number_in, quoted, unreachable, uri_in
 from vsipcheck.checks.message.sdp import offers_what_is_wanted
-from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status, first_sentence
+from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
 from vsipcheck.wire.sip.grammar import split_list
 from vsipcheck.wire.sip.message import SipResponse
 from vsipcheck.wire.sip.uri import SipUri
@@ -55,15 +55,7 @@ def judge_answer(invite: Invite, profile: Profile, *, goes_on: bool) -> Finding 
         return _judge_open(invite, goes_on=goes_on)
     found = _judge_final(invite, profile, answer.final)
     if found is not None and invite.direction is None and found.status is not Status.PASS:
-        return invite.find(
-            ID,
-            Status.UNKNOWN,
-            "direction_unknown",
-            f"{first_sentence(found.summary)}. Whether this is a call of the trunk could not be told: "
-            f"{invite.told_by}.",
-            line=answer.final.line,
-            settle_by=SHOW_ADDRESSES,
-        )
+        return left_open(invite, found, "a call")
     return found
 
 

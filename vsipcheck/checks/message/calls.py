@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from msgspec import structs
+
 from vsipcheck.checks.message.direction import Direction, Provider, route_of
 from vsipcheck.checks.message.places import quoted
-from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status
+from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Settings, Status, first_sentence
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip.message import SipRequest, SipResponse
 from vsipcheck.wire.sip.uri import SipUri, parse_uri
@@ -223,6 +225,19 @@ def cut_here(invite: Invite, finding_id: str, says: str, what: str | None = None
         what=what,
         settle_by=SAVE_WHOLE,
     )
+
+
+def left_open(invite: Invite, found: Finding, kind: str) -> Finding:
+    """A finding about a message that may be another hop's, such as that between a phone and the PBX: where it is, what
+    was found is no fault. `kind`: what it is about, "an offer"."""
+    told = invite.find(
+        found.id,
+        Status.UNKNOWN,
+        "direction_unknown",
+        f"{first_sentence(found.summary)}. Whether this is {kind} of the trunk could not be told: {invite.told_by}.",
+        settle_by=SHOW_ADDRESSES,
+    )
+    return structs.replace(told, target=found.target, location=found.location)
 
 
 def read_invites(trace: Trace, record: Record, profile: Profile, settings: Settings) -> tuple[Invite, ...]:

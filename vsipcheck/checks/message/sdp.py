@@ -6,12 +6,10 @@ import re
 from functools import partial
 from ipaddress import ip_address
 
-from msgspec import structs
-
 from vsipcheck.checks.dns.answers import class_of
-from vsipcheck.checks.message.calls import SHOW_ADDRESSES, Invite, cut_here
+from vsipcheck.checks.message.calls import Invite, cut_here, left_open
 from vsipcheck.checks.message.places import is_other_family, quoted, unreachable
-from vsipcheck.model import Finding, Profile, Settings, Status, first_sentence
+from vsipcheck.model import Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sdp import PCMA, MediaDescription, SessionDescription, parse_sdp, sdp_octets
 from vsipcheck.wire.trace import TracedMessage
@@ -19,6 +17,7 @@ from vsipcheck.wire.trace import TracedMessage
 ID = "message.sdp"
 # The packet time of the provider's samples, and what RFC 3551 §4.5 gives G.711 where none is named.
 PTIME_MS = 20
+_FAULTS = (Status.WARN, Status.FAIL)
 # Lost by whoever saved the text, or counted by message.framing.
 _NOT_THE_SENDERS = ("bare_lf", "line_end_missing", "empty_line")
 
@@ -39,7 +38,9 @@ def judge_sdp(invite: Invite, profile: Profile, settings: Settings) -> list[Find
         return [cut_here(invite, ID, "What the offer says cannot be judged.", "syntax")]
     found = _judge_session(invite, session, profile, settings)
     if invite.direction is None:
-        return [_unless_elsewhere(invite, each) for each in found]
+        # The grammar holds on every hop, the trunk's wants do not.
+        syntax, *wants = found
+        return [syntax, *(left_open(invite, each, "an offer") if each.status in _FAULTS else each for each in wants)]
     return found + _judge_answered(invite, profile, settings)
 
 
@@ -57,23 +58,6 @@ def _judge_answered(invite: Invite, profile: Profile, settings: Settings) -> lis
         return []
     found = [_judge_address(back, session, audio, profile, settings, "answer address")]
     return [*found, _judge_port(back, audio, profile, "answer port")] if back.direction == "from_provider" else found
-
-
-def _unless_elsewhere(invite: Invite, finding: Finding) -> Finding:
-    """What is not as the trunk wants it is no fault on another hop, such as that between a phone and the PBX."""
-    what = (finding.target or "").rpartition(" ")[2]
-    if finding.status not in (Status.WARN, Status.FAIL) or what == "syntax":
-        return finding
-    told = invite.find(
-        ID,
-        Status.UNKNOWN,
-        "direction_unknown",
-        f"{first_sentence(finding.summary)}. Whether this is an offer of the trunk could not be told: "
-        f"{invite.told_by}.",
-        what=what,
-        settle_by=SHOW_ADDRESSES,
-    )
-    return structs.replace(told, location=finding.location)
 
 
 def offers_what_is_wanted(invite: Invite, profile: Profile) -> bool:
