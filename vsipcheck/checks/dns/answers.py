@@ -32,7 +32,7 @@ WALK_TOPIC = "dns_walk"
 DEEP_TOPIC = "dns_deep"
 # What says that the name has no address, as against nobody having said anything.
 NEGATIVE = frozenset({Failure.NXDOMAIN, Failure.NODATA})
-_SILENT = frozenset({Failure.DNS_TIMEOUT, Failure.NO_ANSWER})
+SILENT = frozenset({Failure.DNS_TIMEOUT, Failure.NO_ANSWER})
 UNREACHABLE = frozenset(
     {
         Failure.DNS_TIMEOUT,
@@ -102,7 +102,7 @@ def sort_lookups(name: str, facts: Facts) -> Seen:
         if lookup.name == IPV4ONLY and lookup.record_type == "AAAA":
             prefixes.extend(_prefixes(lookup.addresses))
     configured = merged(lookup for lookup in lookups if lookup.server is not None and lookup.purpose == "trunk")
-    silent = {lookup.server for lookup in configured if lookup.failure in _SILENT}
+    silent = {lookup.server for lookup in configured if lookup.failure in SILENT}
     refusals = {server: found for server in silent if (found := _refusal(server, everything)) is not None}
     return Seen(
         name=name,
@@ -129,7 +129,7 @@ def _refusal(server: str | None, lookups: Sequence[Lookup]) -> Lookup | None:
 
 
 def _as_refused(lookup: Lookup, refusal: Lookup | None) -> Lookup:
-    if refusal is None or lookup.failure not in _SILENT:
+    if refusal is None or lookup.failure not in SILENT:
         return lookup
     return msgspec.structs.replace(lookup, failure=refusal.failure, icmp=refusal.icmp)
 

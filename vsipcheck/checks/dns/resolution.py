@@ -29,6 +29,7 @@ from vsipcheck.checks.dns.answers import (
     LOCAL,
     NEGATIVE,
     NOT_MEASURED,
+    SILENT,
     SLOW_MS,
     UNREACHABLE,
     Authority,
@@ -180,7 +181,7 @@ def _loses_packets(seen: Seen, system: Lookup, rtype: str) -> bool:
     if system.failure is not Failure.DNS_TIMEOUT:
         return False
     direct = [lookup for lookup in seen.configured if lookup.failure not in NOT_MEASURED]
-    silent = [lookup for lookup in direct if lookup.failure in (Failure.DNS_TIMEOUT, Failure.NO_ANSWER)]
+    silent = [lookup for lookup in direct if lookup.failure in SILENT]
     late = [lookup for lookup in direct if (lookup.rtt_ms or 0.0) >= LATE_MS]
     alive = {lookup.server for lookup in direct if lookup not in silent}
     known = any(lookup.failure is None for lookup in seen.of_type(seen.configured, rtype))

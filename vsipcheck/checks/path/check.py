@@ -361,14 +361,14 @@ def _judge_target(facts: Facts, profile: Profile, target: str) -> Finding:
         )
     hops = known_hops(facts, target)
     path = _describe(facts, profile, target, None)
-    if not hops and not any(series.outcome in ("connected", "refused", "answered") for series in path.series):
+    arrives = any(series.outcome in ("connected", "refused", "answered") for series in path.series)
+    if not hops and not arrives:
         return _unknown(target, "no_hop_answers", f"No router on the way to {target} answers, nor does it itself", ids)
     blames = _blames(facts, profile, path, hops)
     farthest = max(hops, default=0)
     seen = f"{len(hops)} routers towards {target} answer, the last of them {name_hop(farthest, hops)}" if hops else ""
     measures = (Measure(name="routers_seen", value=len(hops), unit="count"),)
     outside = first_hop_outside(hops, own_addresses(facts), edge=edge_of(facts))
-    arrives = any(series.outcome in ("connected", "refused", "answered") for series in path.series)
     if not blames and outside is None and not arrives:
         where = name_hop(farthest, hops)
         told = f"Probes of every kind to {target} stop at {where}, which may still be your own network"
