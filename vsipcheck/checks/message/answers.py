@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from vsipcheck.checks.message.calls import CALLEES_OWN, Invite, left_open
-from vsipcheck.checks.message.places import E164, number_in, quoted, unreachable, uri_in
+from vsipcheck.checks.message.places import E164, number_in, quoted, unreachable, uri_in, values_in
 from vsipcheck.checks.message.sdp import offers_what_is_wanted
 from vsipcheck.model import Confidence, FaultDomain, Finding, Profile, Status
-from vsipcheck.wire.sip.grammar import split_list
 from vsipcheck.wire.sip.message import SipResponse
 from vsipcheck.wire.sip.uri import SipUri
 from vsipcheck.wire.trace import TracedMessage
@@ -210,7 +209,7 @@ def _hop_of_ack(invite: Invite) -> SipUri | None:
     final = invite.answer.final
     if final is None:
         return None
-    routes = [value for header in final.message.headers_named("Record-Route") for value in split_list(header.value)]
+    routes = values_in(final.message, "Record-Route")
     return uri_in(routes[-1] if routes else final.message.header("Contact"))
 
 

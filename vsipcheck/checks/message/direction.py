@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from vsipcheck.checks.message.places import quoted, unreachable, uri_in
+from vsipcheck.checks.message.places import quoted, unreachable, uri_in, values_in
 from vsipcheck.model import Profile, Settings
-from vsipcheck.wire.sip.grammar import split_list
 from vsipcheck.wire.sip.message import SipMessage
 from vsipcheck.wire.sip.uri import SipUri
 from vsipcheck.wire.sip.values import Via
@@ -123,8 +122,7 @@ def _ends(traced: TracedMessage, uri: SipUri | None) -> list[str]:
 
 def route_of(message: SipMessage) -> SipUri | None:
     """Where a request goes before its Request-URI: its first Route, if that is loose. RFC 3261 §16.12.1."""
-    values = [value for header in message.headers_named("Route") for value in split_list(header.value)]
-    first = next((uri for value in values if (uri := uri_in(value)) is not None), None)
+    first = next((uri for value in values_in(message, "Route") if (uri := uri_in(value)) is not None), None)
     return first if first is not None and is_loose(first) else None
 
 

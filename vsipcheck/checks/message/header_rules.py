@@ -16,11 +16,11 @@ from vsipcheck.checks.message.places import (
     quoted,
     unreachable,
     uri_in,
+    values_in,
 )
 from vsipcheck.checks.message.sdp import session_of
 from vsipcheck.model import Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
-from vsipcheck.wire.sip.grammar import split_list
 from vsipcheck.wire.sip.uri import SipUri
 
 # Without them no call can be set up and ended. RFC 3261 §13, §15.
@@ -245,8 +245,7 @@ def _check_their_contact(invite: Invite, uri: SipUri, wanted: str) -> Fault | No
 
 
 def _check_allow(invite: Invite, profile: Profile, settings: Settings) -> Fault | None:
-    values = [header.value for header in invite.request.headers_named("Allow")]
-    named = {method.upper() for value in values for method in split_list(value)}
+    named = set(map(str.upper, values_in(invite.request, "Allow")))
     if lacking := [method for method in _NEEDED_METHODS if method not in named]:
         return Fault(
             Status.WARN,

@@ -11,6 +11,7 @@ from vsipcheck.model import Profile
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.ip import AddressClass
 from vsipcheck.wire.sip.grammar import split_list
+from vsipcheck.wire.sip.message import SipMessage
 from vsipcheck.wire.sip.uri import SipUri, parse_uri
 from vsipcheck.wire.sip.values import NameAddr, parse_name_addr
 from vsipcheck.wire.text import sanitise
@@ -64,6 +65,11 @@ def number_in(uri: SipUri | None) -> str:
     if uri is None:
         return ""
     return unquote((uri.user or (uri.opaque if uri.scheme == "tel" else "") or "").partition(";")[0])
+
+
+def values_in(message: SipMessage, name: str) -> list[str]:
+    """The elements of all header fields of that name, in order."""
+    return [value for header in message.headers_named(name) for value in split_list(header.value)]
 
 
 def address_in(value: str | None) -> NameAddr | None:
