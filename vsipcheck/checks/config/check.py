@@ -77,7 +77,7 @@ def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:
         writer.add(FILES, path, verdict)
     trunks = _trunks(configuration, profile)
     for handed in configuration.of(Dialect.CHAN_SIP, Dialect.PJSIP):
-        if any(trunk.dialect is handed.dialect for trunk in trunks) or _has_peers(handed):
+        if any(trunk.dialect is handed.dialect for trunk in trunks) or _names_in(handed):
             writer.add(DRIVER, handed.path, judge_driver(handed, world))
     if not trunks:
         _judge_none(files, writer, world)
@@ -222,14 +222,6 @@ def _trunks(configuration: Configuration, profile: Profile) -> list[Trunk]:
     return trunks + freeswitch.trunks_of(xml, profile)
 
 
-def _has_peers(handed: Handed) -> bool:
-    if handed.asterisk is None:
-        return False
-    if handed.dialect is Dialect.CHAN_SIP:
-        return bool(chan_sip.peers_of(handed.asterisk))
-    return bool(pjsip.endpoints_of(handed.asterisk))
-
-
 def _judge_none(files: Mapping[str, Verdict], writer: _Writer, world: World) -> None:
     """Why no trunk was judged; never the settings of a phone instead."""
     names = " or ".join(pop.fqdn for pop in world.profile.signalling.pops)
@@ -293,6 +285,7 @@ def _judge_none(files: Mapping[str, Verdict], writer: _Writer, world: World) -> 
 
 
 def _names_in(handed: Handed) -> list[str]:
+    """All that is called or calls by the file, phones as well."""
     if handed.freeswitch is not None:
         return [f"gateway {gateway.name}" for gateway in handed.freeswitch.gateways]
     if handed.asterisk is None:

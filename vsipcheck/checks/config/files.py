@@ -136,9 +136,9 @@ class _Reading:
             return None
         masked, secrets = mask_secrets(text)
         before, after = text.split("\n"), masked.split("\n")
-        hidden = [number for number, (old, new) in enumerate(zip(before, after, strict=False), 1) if old != new]
         # What was no UTF-8 is shown otherwise than it stands in the file, too.
-        hidden = sorted({*hidden, *(number for number, line in enumerate(after, 1) if "\ufffd" in line)})
+        pairs = enumerate(zip(before, after, strict=False), 1)
+        hidden = [number for number, (old, new) in pairs if old != new or "\ufffd" in new]
         count = len(after) - (not after[-1])
         self.total += len(data)
         self.texts[real], self.shown[real] = masked, path
@@ -172,9 +172,9 @@ def read_all(paths: Sequence[str], add: Callable[[Note], None]) -> None:
     reading = _Reading(add)
     read = [(path, found) for path in paths if (found := reading.read(path, given=True)) is not None]
     for path, (_, text) in read:
-        dialect = dialect_of(path, text)
         if path == STDIN:
             continue  # it lies in no folder: nothing is included relative to it
+        dialect = dialect_of(path, text)
 
         def include(
             pattern: str, place: Place, *, root: str = path, xml: bool = dialect is Dialect.FREESWITCH

@@ -43,8 +43,7 @@ def judge_listener(trunk: Trunk, world: World) -> Verdict:
                     port = world.profile.signalling.customer_port or 5060
                     edits = (listening.home.insert("", *listening.lines, f"bind = 0.0.0.0:{port}"),)
                 case _:
-                    value = "udp,tcp" if listening.switch.key == "bind-params" else "false"
-                    value = f"transport={value}" if listening.switch.key == "bind-params" else value
+                    value = "transport=udp,tcp" if listening.switch.key == "bind-params" else "false"
                     edits = listening.home.write((listening.switch.key, value), over=(listening.switch,))
         also = " Asterisk then falls back to UDP for its own calls, too." if trunk.dialect is Dialect.CHAN_SIP else ""
         return Verdict(

@@ -19,7 +19,7 @@ from vsipcheck.checks.config.trunk import (
 )
 from vsipcheck.checks.config.verdict import Verdict, World, not_read
 from vsipcheck.model import Confidence, Status
-from vsipcheck.wire.asterisk import Place
+from vsipcheck.wire.asterisk import Place, is_false
 
 _NO_CODECS = ("pcm", "g711")  # their names elsewhere
 
@@ -183,7 +183,7 @@ def judge_media_path(trunk: Trunk, world: World) -> Verdict:
     if setting.value is None:
         return not_read("Whether audio stays with the PBX was", trunk.settings_unread, place)
     key = "directmedia" if setting.key == "canreinvite" else setting.key
-    if value in ("no", "false", "off", "0", "n", "f", "never"):
+    if is_false(value) or value == "never":
         told = "FreeSWITCH keeps" if trunk.dialect is Dialect.FREESWITCH else f"{setting}: the PBX keeps"
         return Verdict(Status.PASS, "through_the_pbx", f"{told} the audio on its own way.", place=place)
     if trunk.dialect is Dialect.FREESWITCH:
