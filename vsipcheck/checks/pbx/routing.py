@@ -135,42 +135,37 @@ def judge_call(pbx: Pbx, calls: Calls, settings: Settings) -> Finding:
     call = calls.first
     if call is None:
         return _not_placed(pbx, calls.note, settings)
+    told = partial(verdict, CALL, pbx, facts=[call.exchange, call.note])
     final = call.final
     if call.answered and final is not None:
         early = " Early media was offered before." if any(each.body for each in call.provisionals) else ""
-        return verdict(
-            CALL,
-            pbx,
+        return told(
             Status.PASS,
             "answered",
             f"The call to {_number(settings)} was answered{_after(call)}.{early} {_heard(call)}",
-            facts=[call.exchange, call.note],
             guide_section=GUIDE_AFTER,
             measures=_measures(call),
         )
     if call.exchange.failure in UNREADABLE:
-        return _garbled(pbx, call)
+        return _garbled(call, told)
     if _abandoned(call):
-        return verdict(
-            CALL,
-            pbx,
+        return told(
             Status.UNKNOWN,
             "abandoned",
             f"The call was given up when the run ended. {_heard(call)}",
-            facts=[call.exchange, call.note],
             domain=FaultDomain.UNDETERMINED,
             settle_by=RUN_AGAIN,
         )
     if final is None and call.altered is not None:
-        return _altered(pbx, call, call.altered)
+        return _altered(call.altered, told)
     if final is None and is_cut(call.exchange):
-        return _cut(pbx, call)
+        return _cut(call, told)
     rejected = final is not None and final.status in REJECTED and not call.rang
     if call.cancelled_ms is not None and call.provisionals and not rejected:
-        return _given_up(pbx, call, call.cancelled_ms, settings)
+        return _given_up(call, call.cancelled_ms, settings, told)
     if final is not None and (call.cancelled_ms is None or final.status != 487):
-        return _refused(pbx, call, final, settings)
-    return _unsettled(pbx, call)
+        return _refused(pbx, call, final, settings, told)
+    return _unsettled(pbx, call, told)
 
 
 def _not_placed(pbx: Pbx, note: Note | None, settings: Settings) -> Finding:
@@ -213,48 +208,38 @@ def _abandoned(call: PlacedCall) -> bool:
     return ended or call.exchange.failure is Failure.CANCELLED
 
 
-def _given_up(pbx: Pbx, call: PlacedCall, cancelled_ms: float, settings: Settings) -> Finding:
+def _given_up(call: PlacedCall, cancelled_ms: float, settings: Settings, told: partial[Finding]) -> Finding:
     """We cancelled what the PBX had taken: it rang too long, or nothing followed the 100.
 
     The final answer comes of that, whatever its code: not every PBX says 487.
     """
     waited_s = (cancelled_ms - call.invite_ms) / 1000
-    facts = [call.exchange, call.note]
     if call.rang and not call.alerted:
-        return verdict(
-            CALL,
-            pbx,
+        return told(
             Status.UNKNOWN,
             "progress_only",
             f"The PBX took the call to {_number(settings)} and said 183 for {waited_s:.0f} s, neither ringing nor "
             f"answered: early audio may be a ringing tone, a menu, or the announcement of why it fails. {_heard(call)}",
-            facts=facts,
             settle_by="Listen to it: call the number by telephone, or capture the early audio on the PBX.",
             guide_section=GUIDE_AFTER,
             measures=_measures(call),
         )
     if call.rang:
-        return verdict(
-            CALL,
-            pbx,
+        return told(
             Status.PASS,
             "rang",
             f"The call to {_number(settings)} rang and was cancelled after {waited_s:.0f} s: routing works, and nobody "
             f"answered. {_heard(call)}",
-            facts=facts,
             settle_by="Let somebody or something answer, to see the rest: codecs, media address, dialog.",
             guide_section=GUIDE_AFTER,
             measures=_measures(call),
         )
     proven = waited_s * 1000 >= TRYING_MS
-    return verdict(
-        CALL,
-        pbx,
+    return told(
         Status.FAIL if proven else Status.UNKNOWN,
         "trying_only",
         f"The PBX took the INVITE (100) and then said nothing for {waited_s:.0f} s: what it hands the call to is "
         "dead, or its dial plan waits.",
-        facts=facts,
         confidence=Confidence.LIKELY if proven else Confidence.POSSIBLE,
         remedy=_BEHIND,
         settle_by=IN_ITS_LOG if proven else "Give --ring 20 or more.",
@@ -262,7 +247,7 @@ def _given_up(pbx: Pbx, call: PlacedCall, cancelled_ms: float, settings: Setting
     )
 
 
-def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings) -> Finding:
+def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings, told: partial[Finding]) -> Finding:
     row = code_row(final.status)
     phrase = quoted(f"{final.status} {final.reason}", 60)
     more = "".join(f" {name}: {quoted(value)}." for name in _REASONS if (value := final.header(name)))
@@ -275,13 +260,10 @@ def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings)
     says = f"The call to {_number(settings)} got {phrase}: the PBX {row.says}.{more}{stranger}"
     if rejected:
         says += f" Calls from {our_address(pbx)} are not the trunk's: a PBX that knows it by address is right to."
-    return verdict(
-        CALL,
-        pbx,
+    return told(
         row.status,
         row.reason or f"status_{final.status}",
         says,
-        facts=[call.exchange, call.note],
         confidence=None if row.status is Status.PASS else Confidence.LIKELY if not stranger else Confidence.POSSIBLE,
         remedy=let_in(pbx) if rejected else row.remedy,
         settle_by=None if row.status is Status.PASS else IN_ITS_LOG,
@@ -290,31 +272,25 @@ def _refused(pbx: Pbx, call: PlacedCall, final: SipResponse, settings: Settings)
     )
 
 
-def _garbled(pbx: Pbx, call: PlacedCall) -> Finding:
+def _garbled(call: PlacedCall, told: partial[Finding]) -> Finding:
     """Bytes came that are no SIP: we hung up at once, so that nothing after them is the PBX's."""
     what = quoted(call.exchange.detail or str(call.exchange.failure))
-    return verdict(
-        CALL,
-        pbx,
+    return told(
         Status.UNKNOWN,
         "garbled",
         f"What came to the INVITE cannot be read as SIP ({what}). {_heard(call)}",
-        facts=[call.exchange, call.note],
         failure=call.exchange.failure,
         domain=FaultDomain.UNDETERMINED,
         settle_by="Capture the call on the PBX (sngrep, tcpdump).",
     )
 
 
-def _altered(pbx: Pbx, call: PlacedCall, answer: SipResponse) -> Finding:
-    return verdict(
-        CALL,
-        pbx,
+def _altered(answer: SipResponse, told: partial[Finding]) -> Finding:
+    return told(
         Status.WARN,
         "altered",
         f"An answer ({quoted(f'{answer.status} {answer.reason}', 40)}) came that does not match the INVITE: its Via, "
         "Call-ID or CSeq was rewritten, and the trunk would discard it.",
-        facts=[call.exchange, call.note],
         domain=FaultDomain.UNDETERMINED,
         failure=Failure.MISMATCH,
         remedy="Turn off SIP ALG (SIP helper, SIP inspection) in the routers and firewalls between.",
@@ -322,34 +298,28 @@ def _altered(pbx: Pbx, call: PlacedCall, answer: SipResponse) -> Finding:
     )
 
 
-def _cut(pbx: Pbx, call: PlacedCall) -> Finding:
+def _cut(call: PlacedCall, told: partial[Finding]) -> Finding:
     """Part of an answer came, and never the rest; once we have cancelled, it may be that of another one."""
     if broke_off(call) and call.cancelled_ms is None:
-        return _lost(pbx, call, "The connection ended in the middle of an answer.")
-    return verdict(
-        CALL,
-        pbx,
+        return _lost(call, "The connection ended in the middle of an answer.", told)
+    return told(
         Status.UNKNOWN,
         "incomplete_answer",
         "Part of an answer came, and never the rest: its Content-Length is larger than its body, or something between "
         f"holds back large messages. {_heard(call)}",
-        facts=[call.exchange, call.note],
         domain=FaultDomain.UNDETERMINED,
         failure=call.exchange.failure,
         settle_by="Compare captures on this host and on the PBX.",
     )
 
 
-def _lost(pbx: Pbx, call: PlacedCall, how: str) -> Finding:
+def _lost(call: PlacedCall, how: str, told: partial[Finding]) -> Finding:
     """The PBX had begun to take the call, which then was lost: by itself, or by this host's own network."""
     broke = broke_off(call) is not None
-    return verdict(
-        CALL,
-        pbx,
+    return told(
         Status.FAIL if broke else Status.UNKNOWN,
         "lost_in_setup",
         f"{how} {_heard(call)}",
-        facts=[call.exchange, call.note],
         domain=FaultDomain.PBX if broke else FaultDomain.UNDETERMINED,
         failure=call.exchange.failure,
         remedy=_LOG if broke else None,
@@ -357,22 +327,19 @@ def _lost(pbx: Pbx, call: PlacedCall, how: str) -> Finding:
     )
 
 
-def _unsettled(pbx: Pbx, call: PlacedCall) -> Finding:
+def _unsettled(pbx: Pbx, call: PlacedCall, told: partial[Finding]) -> Finding:
     """No final answer, and none that our CANCEL was to bring."""
     broke = broke_off(call)
     failure = call.exchange.failure
     if call.provisionals:
         how = "connection ended before it was settled" if broke else f"connection was lost ({failure or 'unrecorded'})"
-        return _lost(pbx, call, f"The PBX took the call, and the {how}.")
+        return _lost(call, f"The PBX took the call, and the {how}.", told)
     after = f" for {(call.cancelled_ms - call.invite_ms) / 1000:.0f} s" if call.cancelled_ms is not None else ""
     how = "is closed after the INVITE" if broke else f"stays silent after the INVITE{after}"
-    return verdict(
-        CALL,
-        pbx,
+    return told(
         Status.UNKNOWN,
         "closed_after_invite" if broke else "silent",
         f"The connection {how}. A PBX that knows its peers by address may drop the calls of others so. {_heard(call)}",
-        facts=[call.exchange, call.note],
         failure=failure or Failure.NO_ANSWER,
         remedy=let_in(pbx),
         settle_by=IN_ITS_LOG,
