@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vsipcheck.checks.message.calls import Invite, cut_here
 from vsipcheck.checks.message.headers import deviations_of, rows_of
-from vsipcheck.checks.message.places import quoted
+from vsipcheck.checks.message.places import listed, quoted
 from vsipcheck.model import Confidence, Finding, Profile, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sip.deviations import Grade
@@ -110,4 +110,4 @@ def _others(invite: Invite, profile: Profile) -> str:
             parse_name_addr(header.value)
         except WireError:
             found.append(f"Diversion cannot be read ({quoted(header.value)})")
-    return "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+    return listed(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from vsipcheck.wire.text import sanitise
 
 E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _SHOWN = 80
+_LISTED = 4
 # Nobody on the Internet can send a call to these. Documentation addresses are not among them: they stand where a person
 # wrote over the real ones.
 _UNREACHABLE = {
@@ -44,6 +46,11 @@ _LOCAL_NAMES = (".localhost", ".local", ".localdomain", ".invalid", ".home.arpa"
 def quoted(text: str | None) -> str:
     """Text of a message as it may stand in a summary."""
     return sanitise(text or "", max_length=_SHOWN)
+
+
+def listed(clauses: Sequence[str]) -> str:
+    """What breaks rules, as it may stand in a summary: the first few, and how many more there are."""
+    return "; ".join(clauses[:_LISTED]) + (f"; and {len(clauses) - _LISTED} more" if len(clauses) > _LISTED else "")
 
 
 def unreachable(host: str | None) -> str | None:

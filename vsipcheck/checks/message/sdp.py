@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from vsipcheck.checks.dns.answers import class_of
 from vsipcheck.checks.message.calls import Invite, cut_here, left_open
-from vsipcheck.checks.message.places import is_other_family, quoted, unreachable
+from vsipcheck.checks.message.places import is_other_family, listed, quoted, unreachable
 from vsipcheck.model import Finding, Profile, Settings, Status
 from vsipcheck.wire.errors import WireError
 from vsipcheck.wire.sdp import PCMA, MediaDescription, SessionDescription, parse_sdp, sdp_octets
@@ -120,15 +120,13 @@ def _judge_syntax(invite: Invite, session: SessionDescription) -> Finding:
             what="syntax",
             line=invite.traced.body_line,
         )
-    told = "; ".join(f"{each.code} ({quoted(each.detail)})" for each in errors[:4])
-    more = f"; and {len(errors) - 4} more" if len(errors) > 4 else ""
+    told = listed([f"{each.code} ({quoted(each.detail)})" for each in errors])
     line = invite.traced.body_line
     return invite.find(
         ID,
         Status.WARN,
         "breaks_rules",
-        f"The SDP breaks rules of its grammar (RFC 8866): {told}{more}. Many stacks let that pass, and some refuse "
-        "the call.",
+        f"The SDP breaks rules of its grammar (RFC 8866): {told}. Many stacks let that pass, and some refuse the call.",
         what="syntax",
         line=None if line is None else line + (errors[0].line or 1) - 1,
         remedy=invite.remedy("Have the PBX, or what rewrites its SDP, write all lines that RFC 8866 wants."),
