@@ -313,6 +313,12 @@ def test_both_codes_are_told() -> None:
         assert summary.startswith("503 x (to others of our OPTIONS: 200): ")
 
 
+def test_what_the_pbx_says_of_itself_is_told() -> None:
+    headers = [CALL_ALONE, ("Server", "X 1"), ("Supported", "replaces, timer"), ("k", "path")]
+    summary = judged(connection(), options(says(200, "x", *headers)))["pbx.options"].summary
+    assert "Server: X 1. Supported: replaces, timer, path." in summary
+
+
 def test_options_is_left_out_where_no_sip_came() -> None:
     for given in ([REFUSED], [*QUIET, NO_TLS], [*QUIET, tls()], []):
         assert "pbx.options" not in judged(*given)

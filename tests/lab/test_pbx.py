@@ -128,7 +128,14 @@ def flawed(finding: str) -> str:
 TRIES = {
     # --- by the book
     "plain": Try(sipp("plain"), WHOLE + INSIDE, hears=CALLED, exit_code=0),
-    "public": Try(public("plain"), WHOLE + OUTSIDE, host=PUBLIC_PBX, hears=CALLED, exit_code=0),
+    "public": Try(
+        public("plain"),
+        WHOLE + OUTSIDE,
+        host=PUBLIC_PBX,
+        hears=CALLED,
+        exit_code=0,
+        says=("Server: Example PBX 1.0. Supported: replaces, timer.",),
+    ),
     "at-once": Try(sipp("at-once"), WHOLE + INSIDE, hears=CALLED, exit_code=0),
     "early-media": Try(sipp("early-media"), WHOLE + INSIDE, hears=CALLED, exit_code=0, says=("Early media",)),
     "retransmits": Try(sipp("retransmits"), WHOLE + RETURNED, RTP, "INVITE ACK ACK ACK BYE", rtp="same"),

@@ -4,6 +4,7 @@
 - 404, 405, 480, 484, 486, 501, 604 are answers of a live PBX as good as a 200: OPTIONS asks about a user, or at all.
 - 482 and 483 mean a loop: what we send may pass 70 hops.
 - An absent Allow says nothing (§20.5), nor does an absent Accept, which stands for application/sdp (§20.1).
+- Supported (§20.37) is told and not judged: the trunk's INVITE requires no extension.
 - Each request may be answered by another of several servers: the worst answer counts.
 - An answer to our only outstanding request that does not match it was rewritten: a warning, and whose work is open.
 """
@@ -184,6 +185,8 @@ def _headers(answer: SipResponse) -> str:
         if value := answer.header(name):
             told.append(f" {name}: {quoted(value, 60)}.")
             break
+    if tags := _values(answer, "Supported"):
+        told.append(f" Supported: {quoted(', '.join(tags), 60)}.")
     for name in ("Retry-After", "Reason", "Warning"):
         if answer.status >= 300 and (value := answer.header(name)):
             told.append(f" {name}: {quoted(value)}.")
