@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from vsipcheck.checks.config.files import Dialect
 from vsipcheck.checks.config.patch import Edit, merged
-from vsipcheck.checks.config.trunk import (
-    Setting,
-    Trunk,
-    erase,
-    is_placeholder,
-)
+from vsipcheck.checks.config.trunk import Setting, Trunk, erase, is_placeholder
 from vsipcheck.checks.config.verdict import Verdict, World
 from vsipcheck.model import Confidence, Status
 

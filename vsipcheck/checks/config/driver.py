@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from vsipcheck.checks.config.asterisk import setting_of
 from vsipcheck.checks.config.files import Dialect, Handed
-from vsipcheck.checks.config.trunk import (
-    erase,
-)
+from vsipcheck.checks.config.trunk import erase
 from vsipcheck.checks.config.verdict import Verdict, World
 from vsipcheck.model import Status
 from vsipcheck.wire.asterisk import Place, Variable, is_true

@@ -38,15 +38,12 @@ _READ_BY_NAME = frozenset(
     for name in ("sip", "pjsip", "pjsip_wizard", "rtp", "extensions", "logger", "modules", "hep", "asterisk")
 )
 
-
 # What would be whole within the file that includes it.
 _OF_FRAGMENTS = frozenset({Fault.NO_SECTION, Fault.UNKNOWN_ADDITION, Fault.UNKNOWN_TEMPLATE})
 _HARMLESS = frozenset({"missing_tryinclude"})
 
-
 # Faults that leave open what the PBX reads there, and what would tell.
 _UNFOLLOWED = ("exec", "too_many_includes", "include_too_deep", "nested_too_deep", "unknown_filter", "doctype")
-
 
 _SETTLED_BY = {
     **dict.fromkeys(_UNFOLLOWED, "Give what it comes to, as the PBX shows it."),

@@ -6,15 +6,7 @@ from collections.abc import Sequence
 
 from vsipcheck.checks.config.files import Dialect
 from vsipcheck.checks.config.patch import Edit, merged
-from vsipcheck.checks.config.trunk import (
-    Network,
-    Setting,
-    Trunk,
-    access_entries,
-    contains,
-    network_of,
-    split_host,
-)
+from vsipcheck.checks.config.trunk import Network, Setting, Trunk, access_entries, contains, network_of, split_host
 from vsipcheck.checks.config.verdict import Verdict, World, not_read
 from vsipcheck.model import Confidence, Status
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from vsipcheck.checks.config.files import Dialect
 from vsipcheck.checks.config.patch import Edit
-from vsipcheck.checks.config.trunk import (
-    Setting,
-    Trunk,
-    as_own,
-    split_host,
-)
+from vsipcheck.checks.config.trunk import Setting, Trunk, as_own, split_host
 from vsipcheck.checks.config.verdict import Verdict, World, not_read
 from vsipcheck.model import Confidence, Status
 from vsipcheck.wire.asterisk import AsteriskConfig, Place, Section

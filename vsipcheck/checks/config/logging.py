@@ -7,32 +7,20 @@ from dataclasses import dataclass
 
 from vsipcheck.checks.config.asterisk import setting_of
 from vsipcheck.checks.config.files import Configuration, Dialect
-from vsipcheck.checks.config.trunk import (
-    Setting,
-    Trunk,
-)
+from vsipcheck.checks.config.trunk import Setting, Trunk
 from vsipcheck.checks.config.verdict import Verdict, World
 from vsipcheck.model import Confidence, Status
 from vsipcheck.wire.asterisk import AsteriskConfig, Place, Variable, is_false
 
 _IDS = ("CallSid", "LegSid", "TrunkSid")
 
-
 _READS = re.compile(r"(?:PJSIP_HEADERS?|SIP_HEADERS?)\s*\(\s*(?:read\s*,\s*)?([\w-]*)", re.IGNORECASE)
-
-
 _CALL_ID = re.compile(r"SIPCALLID|CHANNEL\s*\(\s*(?:pjsip\s*,\s*)?call-?id\s*\)|call-id", re.IGNORECASE)
-
-
 _SET = re.compile(r"\bSet\s*\(\s*_{0,2}([A-Za-z]\w*)\s*=", re.IGNORECASE)
-
-
 _LOGS = re.compile(
     r"\b(?:Log|NoOp|Verbose|CELGenUserEvent|UserEvent|System|TrySystem|AGI|ODBC_\w+|CURL)\s*\(|\bCDR\s*\(|\bJSON|\bFILE\s*\(",
     re.IGNORECASE,
 )
-
-
 _TO_VERBOSE = re.compile(r"\b(?:NoOp|Verbose)\s*\(", re.IGNORECASE)
 
 
@@ -236,8 +224,6 @@ def _unkept(setting: Setting, how: str) -> Verdict:
 
 # Applications of FreeSWITCH's dialplan that keep what they are given; info writes all of a call's variables.
 _XML_LOGS = frozenset({"log", "system", "bgsystem", "curl", "python", "python3", "lua", "event"})
-
-
 _XML_CALL_ID = re.compile(r"sip_call_id|\bsip_h_call-id", re.IGNORECASE)
 
 

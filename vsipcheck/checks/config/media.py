@@ -10,13 +10,7 @@ from vsipcheck.checks.config.files import Dialect
 from vsipcheck.checks.config.freeswitch import home_before, param_setting, switch_of
 from vsipcheck.checks.config.nat import behind_nat
 from vsipcheck.checks.config.patch import Edit, replace_line
-from vsipcheck.checks.config.trunk import (
-    Home,
-    Setting,
-    Trunk,
-    erase,
-    number_of,
-)
+from vsipcheck.checks.config.trunk import Home, Setting, Trunk, erase, number_of
 from vsipcheck.checks.config.verdict import Verdict, World, not_read
 from vsipcheck.model import Confidence, Status
 from vsipcheck.wire.asterisk import Place, is_false
@@ -221,7 +215,6 @@ def _plain_edits(trunk: Trunk, encryption: Setting) -> tuple[Edit, ...]:
 
 # res_rtp_asterisk's own, where rtp.conf says nothing; its sample file has 10000-20000.
 _ASTERISK_RTP = (5000, 31000)
-
 
 _FREESWITCH_RTP = (16384, 32768)
 

@@ -113,7 +113,6 @@ _RUNTIME = {
     "auto-nat": "whatever a router tells by UPnP or NAT-PMP when FreeSWITCH starts",
 }
 
-
 _PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 
 

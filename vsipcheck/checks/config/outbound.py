@@ -9,13 +9,7 @@ from vsipcheck.checks.config.asterisk import lead
 from vsipcheck.checks.config.files import Dialect
 from vsipcheck.checks.config.freeswitch import param_setting, switch_of
 from vsipcheck.checks.config.patch import Edit, merged, replace_line
-from vsipcheck.checks.config.trunk import (
-    Destination,
-    Trunk,
-    is_provider,
-    network_of,
-    number_of,
-)
+from vsipcheck.checks.config.trunk import Destination, Trunk, is_provider, network_of, number_of
 from vsipcheck.checks.config.verdict import Verdict, World, not_read
 from vsipcheck.model import Confidence, Status
 

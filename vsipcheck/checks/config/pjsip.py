@@ -32,15 +32,7 @@ from vsipcheck.checks.config.trunk import (
     split_uri,
 )
 from vsipcheck.model import Profile
-from vsipcheck.wire.asterisk import (
-    AsteriskConfig,
-    CodecList,
-    Section,
-    Variable,
-    allowed_codecs,
-    is_true,
-    split_list,
-)
+from vsipcheck.wire.asterisk import AsteriskConfig, CodecList, Section, Variable, allowed_codecs, is_true, split_list
 
 _WIZARD = "wizard"
 # How an identify knows calls apart from their address; the value is not looked at.
