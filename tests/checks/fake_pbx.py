@@ -82,7 +82,10 @@ class Line:
     def write(self, data: bytes) -> None:
         self.writer.write(data)
 
-    def answer(
+    def answer(self, request: SipRequest, status: int, body: bytes = b"", **more: Any) -> None:
+        self.write(self.octets(request, status, body, **more))
+
+    def octets(
         self,
         request: SipRequest,
         status: int,
@@ -90,13 +93,14 @@ class Line:
         *,
         tag: str | None = TAG,
         headers: Sequence[tuple[str, str]] = (),
-    ) -> None:
+    ) -> bytes:
+        """An answer, as `answer` gives it."""
         host, port = self.writer.get_extra_info("sockname")
         extra = [("Record-Route", each.value) for each in request.headers_named("Record-Route")]
         extra += [("Contact", f"<sip:pbx@{host}:{port};transport=tcp>"), *headers]
         if body:
             extra.append(("Content-Type", "application/sdp"))
-        self.write(build_answer(request, status, "x", to_tag=tag if status > 100 else None, extra=extra, body=body))
+        return build_answer(request, status, "x", to_tag=tag if status > 100 else None, extra=extra, body=body)
 
     def ask(self, invite: SipRequest, method: str, cseq: int = 1, body: bytes = b"") -> None:
         """A request within the dialog of `invite`."""

@@ -275,12 +275,6 @@ def judged(called: Called) -> dict[str, tuple[str, str]]:
     return {each.id: (each.status.value, each.reason) for each in found}
 
 
-def answer_of(line: Line, invite: SipRequest, body: bytes) -> bytes:
-    host, port = line.writer.get_extra_info("sockname")
-    contact = ("Contact", f"<sip:pbx@{host}:{port};transport=tcp>")
-    return build_answer(invite, 200, "OK", to_tag=TAG, extra=[contact, ("Content-Type", "application/sdp")], body=body)
-
-
 @pytest.mark.parametrize("statuses", [(), (100,), (180,)])
 @pytest.mark.parametrize("left", [20, len(BOTH), len(BOTH) + 40], ids=["in its body", "after its head", "in its head"])
 def test_an_answer_that_is_cut_by_the_end_of_the_connection_is_none(statuses: tuple[int, ...], left: int) -> None:
@@ -288,7 +282,7 @@ def test_an_answer_that_is_cut_by_the_end_of_the_connection_is_none(statuses: tu
         invite = await line.request("INVITE")
         for status in statuses:
             line.answer(invite, status)
-        line.write(answer_of(line, invite, BOTH)[:-left])
+        line.write(line.octets(invite, 200, BOTH)[:-left])
 
     called = placed(script)
     assert called.note["outcome"] == "lost"
@@ -302,7 +296,7 @@ def test_an_answer_that_never_ends_is_none() -> None:
     async def script(line: Line) -> None:
         invite = await line.request("INVITE")
         line.answer(invite, 180)
-        line.write(answer_of(line, invite, BOTH)[:-1])
+        line.write(line.octets(invite, 200, BOTH)[:-1])
         assert await line.rest() == ["CANCEL"]
 
     findings = judged(placed(script, ring_s=0.05))
@@ -317,7 +311,7 @@ def test_an_answer_whose_end_cannot_be_known_is_none(change: tuple[bytes, bytes]
     async def script(line: Line) -> None:
         invite = await line.request("INVITE")
         line.answer(invite, 180)
-        line.write(answer_of(line, invite, BOTH).replace(*change))
+        line.write(line.octets(invite, 200, BOTH).replace(*change))
         # What is heard is an answer all the same: it must not stay up.
         assert await line.rest() == ["ACK", "BYE"]
 
