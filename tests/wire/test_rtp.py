@@ -25,6 +25,7 @@ from vsipcheck.wire.rtp import (
     rtcp_probe_packet,
     rtp_packet,
     silence_packet,
+    timestamp_step,
 )
 
 SSRC = 0xDEADBEEF
@@ -336,6 +337,21 @@ def test_jitter_by_hand() -> None:
     third = second + (4 - second) / 16
     assert found.last_ms == pytest.approx(third)
     assert found.max_ms == pytest.approx(max(first, second, third))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "step"),
+    [
+        (0, 160, 160),
+        (160, 0, -160),
+        (0xFFFFFFB0, 80, 160),
+        (80, 0xFFFFFFB0, -160),
+        (0, 0x7FFFFFFF, 0x7FFFFFFF),
+        (0, 0x80000000, -0x80000000),
+    ],
+)
+def test_the_step_from_a_timestamp_to_the_next(before: int, after: int, step: int) -> None:
+    assert timestamp_step(before, after) == step
 
 
 def test_jitter_over_a_wrap_of_the_timestamp() -> None:
