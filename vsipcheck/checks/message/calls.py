@@ -285,8 +285,12 @@ def split_hops(invites: Sequence[Invite]) -> tuple[list[Invite], list[Invite]]:
     """The INVITEs that are to be judged, and those of other hops; these are judged too where the trace does not show
     the trunk's own."""
     shown = {invite.direction for invite in invites if not invite.relayed} - {None}
-    others = [each for each in invites if (each.is_elsewhere and shown) or (each.relayed and "from_provider" in shown)]
-    return [each for each in invites if each not in others], others
+    judged: list[Invite] = []
+    others: list[Invite] = []
+    for invite in invites:
+        is_other = (invite.is_elsewhere and shown) or (invite.relayed and "from_provider" in shown)
+        (others if is_other else judged).append(invite)
+    return judged, others
 
 
 _CallKey = tuple[str | None, str | None, str | None]
