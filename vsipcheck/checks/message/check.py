@@ -22,7 +22,6 @@ from vsipcheck.wire.trace import MAX_MESSAGES, MAX_TRACE, Trace, keep_messages, 
 TOPIC = "file"
 # The first octets of files that hold others: a ticket of ours, a capture that was packed for the mail.
 _PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
-_FRAMING, _TRANSPORT, _CALLER_ID = framing.ID, transport.ID, caller_id.ID
 
 
 async def measure(context: Context, record: Recorder) -> None:
@@ -193,7 +192,7 @@ def _no_invite(trace: Trace, note: Note, path: str) -> Finding:
 
 def _unread(reason: str, summary: str, facts: tuple[str, ...], settle_by: str, target: str | None = None) -> Finding:
     return Finding(
-        id=_FRAMING,
+        id=framing.ID,
         target=target,
         status=Status.UNKNOWN,
         reason=reason,
@@ -208,7 +207,7 @@ def _unread(reason: str, summary: str, facts: tuple[str, ...], settle_by: str, t
 CHECK = Check(
     name="message",
     title="reading the SIP messages",
-    finding_ids=(_FRAMING, headers.ID, sdp.ID, answers.ID, _TRANSPORT, _CALLER_ID),
+    finding_ids=(framing.ID, headers.ID, sdp.ID, answers.ID, transport.ID, caller_id.ID),
     needs=(),
     measure=measure,
     judge=judge,
