@@ -5,10 +5,7 @@ from __future__ import annotations
 from vsipcheck.checks.base import Check, Facts
 from vsipcheck.checks.dns import authority, resolution
 from vsipcheck.checks.dns.measure import measure
-from vsipcheck.checks.dns.names import is_address, record_types, signalling_names
 from vsipcheck.model import Finding, Profile, Settings
-
-__all__ = ["CHECK", "is_address", "judge", "measure", "record_types", "signalling_names"]
 
 
 def judge(facts: Facts, profile: Profile, settings: Settings) -> list[Finding]:

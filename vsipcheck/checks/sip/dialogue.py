@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from vsipcheck import VERSION
 from vsipcheck.checks.base import Context, Recorder
-from vsipcheck.checks.dns.check import is_address, record_types, signalling_names
+from vsipcheck.checks.dns.names import is_address, record_types, signalling_names
 from vsipcheck.checks.path.trace import trace_tcp
 from vsipcheck.checks.paths import KERNEL_COUNTERS
 from vsipcheck.model import Connection, Exchange, Failure, Lookup, Message, Note, Route

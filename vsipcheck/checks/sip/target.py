@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vsipcheck.checks.base import Facts
-from vsipcheck.checks.dns.check import is_address, record_types, signalling_names
+from vsipcheck.checks.dns.names import is_address, record_types, signalling_names
 from vsipcheck.checks.sip.dialogue import MAX_ADDRESSES, is_dialled
 from vsipcheck.model import Lookup, Profile, Settings
 
