@@ -144,7 +144,8 @@ def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
     said = max((each.status for _, each in ours), default=0)
     of_invite = [each for _, each in answers if (cseq := each.cseq) is None or cseq.method == "INVITE"]
     altered = [each for each in of_invite if each.status > said and not _is_ours(invite, each)]
-    requests = [each for each in heard if isinstance(each.message, SipRequest) and _is_in(invite, each.message)]
+    asked = [(each.at_ms, each.message) for each in heard if isinstance(each.message, SipRequest)]
+    requests = [(at, each) for at, each in asked if each.call_id == invite.call_id]
     acked_ms = _when(sent, "ACK")
     final_ms, final = finals[0] if finals else (None, None)
     provisionals = tuple(each for _, each in ours if each.status < 200)
@@ -168,8 +169,8 @@ def _read(exchange: Exchange, note: Note | None) -> PlacedCall | None:
         cancel_status=_status_of(answers, "CANCEL", invite),
         bye_ms=bye.at_ms if bye else None,
         bye_status=_status_of(answers, "BYE", bye.message) if bye else None,
-        hung_up_ms=_when(requests, "BYE"),
-        requests=tuple(each.message for each in requests if isinstance(each.message, SipRequest)),
+        hung_up_ms=next((at for at, each in requests if each.method == "BYE"), None),
+        requests=tuple(each for _, each in requests),
         description=description,
         described_early=described_early,
     )
@@ -191,10 +192,6 @@ def _answer_in(
 def _is_ours(invite: SipRequest, answer: SipResponse) -> bool:
     """Whether the trunk would take an answer for one to its INVITE: RFC 3261 §17.1.3, §18.1.2, and §8.1.3.3."""
     return len(answer.vias) == 1 and not altered_fields(invite, answer)
-
-
-def _is_in(invite: SipRequest, request: SipRequest) -> bool:
-    return request.call_id == invite.call_id
 
 
 def _is(message: SipRequest | SipResponse, method: str) -> bool:
