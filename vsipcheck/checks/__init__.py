@@ -1,1 +1,1 @@
-"""The checks: one file each, named after its subcommand, and the registry."""
+"""The checks: a package each, named after its subcommand, what several of them share, and the registry."""
