@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -1426,6 +1427,25 @@ def test_a_mended_file_stays_mended() -> None:
             files = apply(patch, files)
         left = {each.id for each in lint(files, account_sid=SID, public_address=PUBLIC) if each.status in (W, F)}
         assert left <= {"config.channel_driver", "config.registration", "config.context"}, (path, left, files[path])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [(f"externaddr = {PUBLIC}/32", "by_name"), ("tcpbindaddr = 10.0.0.5/24", "nat_unknown")],
+)
+def test_a_network_is_no_address(line: str, reason: str) -> None:
+    """What takes an address would look its mask up as a part of a name."""
+    text = re.sub(rf"(?m)^{line.split(' ')[0]} = .*$", line, SIP)
+    if reason == "nat_unknown":
+        text = re.sub(r"(?m)^(externaddr|localnet) = .*\n", "", text)
+    assert only(lint({"sip.conf": text}), "config.external_address", "sip.conf [trunk]").reason == reason
+
+
+def test_tones_in_the_audio_count_for_nothing_beside_telephone_events() -> None:
+    text = SIP.replace("dtmfmode = rfc2833\n", "dtmfmode = rfc2833\nrelaxdtmf = yes\n")
+    found = only(lint({"sip.conf": text}), "config.dtmf", "sip.conf [trunk]")
+    assert (found.status, found.reason) == (P, "telephone_event")
+    assert "relaxdtmf only helps with tones in the audio" in found.summary
 
 
 def test_every_address_of_a_trunk_counts_and_is_mended() -> None:

@@ -19,6 +19,7 @@ from vsipcheck.checks.config.trunk import (
     split_host,
 )
 from vsipcheck.checks.config.verdict import Verdict, World, not_read
+from vsipcheck.checks.dns.names import is_address
 from vsipcheck.model import Confidence, Status
 from vsipcheck.wire.ip import is_public
 
@@ -38,7 +39,7 @@ def behind_nat(trunk: Trunk, world: World) -> bool | None:
 def _bound(trunk: Trunk) -> str | None:
     """The one address that the PBX listens on, where it is written as one."""
     bound = trunk.external.bound
-    return bound if bound is not None and network_of(bound) is not None else None
+    return bound if bound is not None and is_address(bound) else None
 
 
 def judge_nat(trunk: Trunk, world: World) -> Verdict:
@@ -221,7 +222,7 @@ def _judge_local_networks(trunk: Trunk, named: Sequence[Setting], world: World) 
 
 def _literal(setting: Setting | None) -> str | None:
     value = split_host(setting.value or "")[0] if setting is not None else ""
-    return value if value and network_of(value) is not None else None
+    return value if is_address(value) else None
 
 
 def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits: tuple[Edit, ...]) -> Verdict | None:
@@ -248,7 +249,7 @@ def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits
     host = split_host(value)[0]
     if trunk.dialect is Dialect.FREESWITCH:
         kind, _, rest = value.partition(":")
-        if kind.lower() == "autonat" and network_of(rest) is not None:
+        if kind.lower() == "autonat" and is_address(rest):
             host = rest
         elif kind.lower() in ("stun", "host", "auto", "auto-nat", "autonat", "upnp", "pmp"):
             learned = _RUNTIME.get(kind.lower(), "an answer from outside that FreeSWITCH asks for when it starts")
@@ -262,7 +263,7 @@ def _judge_told(trunk: Trunk, setting: Setting, world: World, remedy: str, edits
             )
     if host == world.public_address:
         return None
-    if setting.key == "externhost" or network_of(host) is None:
+    if setting.key == "externhost" or not is_address(host):
         return Verdict(
             Status.WARN,
             "by_name",
