@@ -66,17 +66,13 @@ def offers_what_is_wanted(invite: Invite, profile: Profile) -> bool:
         audio = _audio_of(session_of(invite.traced))
     except WireError:
         return False
-    return audio is not None and _is_plain(audio) and any(map(audio.has, profile.media.codecs))
-
-
-def _is_plain(audio: MediaDescription) -> bool:
-    return audio.protocol.upper() in ("RTP/AVP", "RTP/AVPF")
+    return audio is not None and audio.is_plain and any(map(audio.has, profile.media.codecs))
 
 
 def _audio_of(session: SessionDescription) -> MediaDescription | None:
     """The audio section that the trunk can take, where there are several; else the first."""
     sections = [media for media in session.media if media.media == "audio"]
-    return next((media for media in sections if _is_plain(media) and media.port), session.audio)
+    return next((media for media in sections if media.is_plain and media.port), session.audio)
 
 
 def _judge_session(invite: Invite, session: SessionDescription, profile: Profile, settings: Settings) -> list[Finding]:
@@ -146,7 +142,7 @@ def _judge_media(invite: Invite, audio: MediaDescription, session: SessionDescri
             remedy=invite.remedy("Turn SRTP off for the trunk."),
             alterable=False,
         )
-    if not _is_plain(audio):
+    if not audio.is_plain:
         return tell(
             Status.FAIL,
             "not_rtp",
